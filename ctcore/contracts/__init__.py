@@ -1,0 +1,1 @@
+"""Contracts between ctcore and its plugins."""

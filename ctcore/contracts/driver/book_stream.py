@@ -1,0 +1,189 @@
+"""One order book on one connection: what drivers share between their frames and :class:`BookSequence`.
+
+A driver's session keeps one :class:`BookStream` a symbol, feeds it parsed snapshots and deltas and passes on
+the effects. Here a gap is opened and closed, a snapshot is asked for, and asked for again when it fails or is
+late; how to ask is the driver's: a REST call, or unsubscribe and subscribe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from msgspec import structs
+
+from ctcore.book.sequence import BookSequence, SequenceRule, SyncState, Verdict
+from ctcore.contracts.driver.driver import BookStatistics
+from ctcore.contracts.driver.requests import Effect
+from ctcore.model.ids import Channel, InstrumentId
+from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason
+from ctcore.model.time import US_PER_SEC
+
+Ask = Callable[[float], Iterable[Effect]]
+"""Make the effects that get a new snapshot after a delay in seconds."""
+
+_FIRST_RETRY_SEC = 1.0
+_LONGEST_RETRY_SEC = 30.0
+
+
+class BookStream:
+    """Order book of one instrument on one connection.
+
+    ``ask`` gets a snapshot. With ``snapshot_in_stream`` the venue sends one after each subscribe, deltas
+    before it are useless, and it is asked for again after ``patience_sec``; otherwise deltas wait for it and
+    the first of them triggers the asking.
+
+    A book that hears nothing for ``quiet_sec`` may be quiet or its stream may be dead: a new snapshot tells.
+    If it stands at the same id nothing was missed; else the silence was a gap (reason ``stall``).
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        instrument: InstrumentId,
+        rule: SequenceRule,
+        ask: Ask,
+        *,
+        snapshot_in_stream: bool = False,
+        patience_sec: float = 10.0,
+        quiet_sec: float = 60.0,
+    ) -> None:
+        self.symbol = symbol
+        self.instrument = instrument
+        self.sequence = BookSequence(rule)
+        self.snapshot_in_stream = snapshot_in_stream
+        self.gaps = 0
+        self._ask = ask
+        self._patience_us = int(patience_sec * US_PER_SEC)
+        self._quiet_us = int(quiet_sec * US_PER_SEC)
+        self._heard_us: int | None = None
+        self._suspect_at: int | None = None
+        self._asked = False
+        self._deadline_us: int | None = None
+        self._retry_sec = _FIRST_RETRY_SEC
+        self._last_us: int | None = None
+        self._waiting_us = 0
+        self._gap: Gap | None = None
+
+    @property
+    def in_sync(self) -> bool:
+        """There is a book, and nothing is missing from it."""
+        return self.sequence.state is not SyncState.EMPTY
+
+    def subscribed(self, now_us: int) -> None:
+        """The subscription was sent; a snapshot in the stream is due."""
+        if self.snapshot_in_stream:
+            self._deadline_us = now_us + self._patience_us
+
+    def delta(self, delta: BookDelta, now_us: int) -> Iterable[Effect]:
+        """Judge one delta: it comes back when it is to be applied."""
+        verdict = self.sequence.delta(delta)
+        if verdict is Verdict.APPLY:
+            self._last_us = delta.exchange_us
+            self._heard_us = now_us
+            return (delta,)
+        if verdict is Verdict.DROP:
+            return ()
+        self._waiting_us = delta.exchange_us
+        if self.snapshot_in_stream:
+            self.sequence.forget_waiting()
+        if verdict is Verdict.WAIT:
+            return () if self.snapshot_in_stream else self._request(now_us)
+        got = f"{delta.first_seq}..{delta.seq} after {delta.prev_seq}"
+        detail = f"{self.symbol}: at {self.sequence.at}, got {got}"
+        return [*self._open_gap(GapReason.SEQUENCE, detail, now_us), *self._request(now_us)]
+
+    def snapshot(self, snapshot: BookSnapshot, now_us: int) -> Iterable[Effect]:
+        """Take a snapshot: it and the deltas that waited for it come back, or it is asked for again.
+
+        A snapshot without a time of its own (``exchange_us`` 0) gets that of the newest delta known. The
+        deltas that waited come back as received together with the snapshot, so that history is in the order
+        of receipt.
+        """
+        self._asked = False
+        if not snapshot.exchange_us:
+            snapshot = structs.replace(snapshot, exchange_us=self._waiting_us or snapshot.received_us)
+        self._deadline_us = None
+        deltas = self.sequence.snapshot(snapshot)
+        if deltas is None:
+            return self._request(now_us, self._next_retry_sec())
+        deltas = [structs.replace(delta, received_us=snapshot.received_us) for delta in deltas]
+        self._retry_sec = _FIRST_RETRY_SEC
+        effects: list[Effect] = [*self._judge_silence(snapshot), snapshot, *deltas]
+        effects += self._close_gap(snapshot)
+        self._last_us = deltas[-1].exchange_us if deltas else snapshot.exchange_us
+        self._heard_us = now_us
+        if not self.in_sync:
+            detail = f"{self.symbol}: hole among the deltas that waited for a snapshot, at {self.sequence.at}"
+            effects += [*self._open_gap(GapReason.SEQUENCE, detail, now_us), *self._request(now_us)]
+        return effects
+
+    def snapshot_failed(self, now_us: int) -> Iterable[Effect]:
+        """The asking itself failed: ask again, later each time."""
+        self._asked = False
+        return self._request(now_us, self._next_retry_sec())
+
+    def resync(self, reason: GapReason, detail: str, now_us: int) -> Iterable[Effect]:
+        """The book is wrong: forget it, tell so, get a new one. With reason ``stall`` it is only suspected.
+        """
+        if reason is GapReason.STALL and self.in_sync:
+            self._suspect_at = self.sequence.at
+            self.sequence.broken()
+            return self._request(now_us)
+        self.sequence.broken()
+        return [*self._open_gap(reason, detail, now_us), *self._request(now_us)]
+
+    def tick(self, now_us: int) -> Iterable[Effect]:
+        """Ask again for a snapshot in the stream that is late; suspect a book that has been quiet for long.
+        """
+        if self._deadline_us is not None and now_us >= self._deadline_us:
+            self._asked = False
+            return self._request(now_us)
+        if self.in_sync and self._heard_us is not None and now_us - self._heard_us >= self._quiet_us:
+            return self.resync(GapReason.STALL, f"{self.symbol}: silent", now_us)
+        return ()
+
+    def statistics(self) -> BookStatistics:
+        """Counts so far."""
+        sequence = self.sequence
+        return BookStatistics(
+            symbol=self.symbol,
+            snapshots=sequence.snapshots,
+            deltas_applied=sequence.applied,
+            deltas_dropped=sequence.dropped + sequence.waiting,
+            gaps=self.gaps,
+            in_sync=self.in_sync,
+        )
+
+    def _request(self, now_us: int, delay_sec: float = 0.0) -> Iterable[Effect]:
+        if self._asked:
+            return ()
+        self._asked = True
+        if self.snapshot_in_stream:
+            self._deadline_us = now_us + self._patience_us
+        return self._ask(delay_sec)
+
+    def _next_retry_sec(self) -> float:
+        delay_sec = self._retry_sec
+        self._retry_sec = min(delay_sec * 2, _LONGEST_RETRY_SEC)
+        return delay_sec
+
+    def _judge_silence(self, snapshot: BookSnapshot) -> Iterable[Effect]:
+        suspect, self._suspect_at = self._suspect_at, None
+        if suspect is None or suspect == snapshot.seq:
+            return ()
+        return self._open_gap(GapReason.STALL, f"{self.symbol}: silent at {suspect}", snapshot.received_us)
+
+    def _open_gap(self, reason: GapReason, detail: str, now_us: int) -> Iterable[Effect]:
+        self.gaps += 1
+        if self._gap is not None or self._last_us is None:
+            return ()
+        begin_us = self._last_us
+        self._gap = Gap(self.instrument, begin_us, now_us, Channel.ORDERBOOK, reason, begin_us, None, detail)
+        return (self._gap,)
+
+    def _close_gap(self, snapshot: BookSnapshot) -> Iterable[Effect]:
+        gap, self._gap = self._gap, None
+        if gap is None:
+            return ()
+        end_us = max(snapshot.exchange_us, gap.begin_us)
+        return (structs.replace(gap, exchange_us=end_us, received_us=snapshot.received_us, end_us=end_us),)

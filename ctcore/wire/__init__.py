@@ -1,0 +1,1 @@
+"""Transport that knows no venue: HTTP, WebSocket, codecs, rate budgets, recordings."""

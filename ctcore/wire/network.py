@@ -1,0 +1,62 @@
+"""How bytes get out: the one seam between ctcore and sockets, so that tests can run on in-memory streams."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Protocol
+
+import httpx
+import trio
+
+from ctcore.errors import TransportError
+
+
+class Network(Protocol):
+    """Opens byte streams and tells httpx how to."""
+
+    async def connect(
+        self, host: str, port: int, *, tls: ssl.SSLContext | None, timeout_sec: float
+    ) -> trio.abc.Stream:
+        """Connect, with the TLS handshake done; raises :class:`TransportError` naming host, port and reason.
+        """
+
+    def http_transport(self) -> httpx.AsyncBaseTransport | None:
+        """The transport of HTTP clients on this network; None for httpx's own."""
+
+
+class SocketNetwork:
+    """The real network."""
+
+    async def connect(
+        self, host: str, port: int, *, tls: ssl.SSLContext | None, timeout_sec: float
+    ) -> trio.abc.Stream:
+        """Connect over TCP, and TLS when a context is given."""
+        try:
+            with trio.fail_after(timeout_sec):
+                stream = await trio.open_tcp_stream(host, port)
+                return stream if tls is None else await _handshake(stream, host, tls)
+        except trio.TooSlowError:
+            raise TransportError(f"{host}:{port} did not answer within {timeout_sec:g} s") from None
+        except (OSError, trio.BrokenResourceError, ssl.SSLError) as error:
+            raise TransportError(f"cannot connect to {host}:{port}: {_reason(error)}") from error
+
+    def http_transport(self) -> httpx.AsyncBaseTransport | None:
+        """Httpx brings its own."""
+        return None
+
+
+async def _handshake(stream: trio.SocketStream, host: str, tls: ssl.SSLContext) -> trio.abc.Stream:
+    secured: trio.SSLStream[trio.SocketStream] = trio.SSLStream(
+        stream, tls, server_hostname=host, https_compatible=True
+    )
+    try:
+        await secured.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return secured
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return str(cause) or type(cause).__name__
