@@ -1,0 +1,1 @@
+"""Feeds: connections at work, live books, planned handovers, and offline replay."""

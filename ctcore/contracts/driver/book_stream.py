@@ -21,8 +21,8 @@ from ctcore.model.time import US_PER_SEC
 Ask = Callable[[float], Iterable[Effect]]
 """Make the effects that get a new snapshot after a delay in seconds."""
 
-_FIRST_RETRY_SEC = 1.0
-_LONGEST_RETRY_SEC = 30.0
+_RETRY_SEC = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_HEALTHY_US = 60 * US_PER_SEC
 
 
 class BookStream:
@@ -59,7 +59,8 @@ class BookStream:
         self._suspect_at: int | None = None
         self._asked = False
         self._deadline_us: int | None = None
-        self._retry_sec = _FIRST_RETRY_SEC
+        self._asked_times = 0
+        self._asked_us = 0
         self._last_us: int | None = None
         self._waiting_us = 0
         self._gap: Gap | None = None
@@ -105,9 +106,8 @@ class BookStream:
         self._deadline_us = None
         deltas = self.sequence.snapshot(snapshot)
         if deltas is None:
-            return self._request(now_us, self._next_retry_sec())
+            return self._request(now_us)
         deltas = [structs.replace(delta, received_us=snapshot.received_us) for delta in deltas]
-        self._retry_sec = _FIRST_RETRY_SEC
         effects: list[Effect] = [*self._judge_silence(snapshot), snapshot, *deltas]
         effects += self._close_gap(snapshot)
         self._last_us = deltas[-1].exchange_us if deltas else snapshot.exchange_us
@@ -120,7 +120,7 @@ class BookStream:
     def snapshot_failed(self, now_us: int) -> Iterable[Effect]:
         """The asking itself failed: ask again, later each time."""
         self._asked = False
-        return self._request(now_us, self._next_retry_sec())
+        return self._request(now_us)
 
     def resync(self, reason: GapReason, detail: str, now_us: int) -> Iterable[Effect]:
         """The book is wrong: forget it, tell so, get a new one. With reason ``stall`` it is only suspected.
@@ -154,18 +154,21 @@ class BookStream:
             in_sync=self.in_sync,
         )
 
-    def _request(self, now_us: int, delay_sec: float = 0.0) -> Iterable[Effect]:
+    def _request(self, now_us: int) -> Iterable[Effect]:
+        """Ask unless asked already: at once the first time, later each time while the book does not stay
+        whole.
+        """
         if self._asked:
             return ()
         self._asked = True
+        if now_us - self._asked_us >= _HEALTHY_US:
+            self._asked_times = 0
+        delay_sec = _RETRY_SEC[min(self._asked_times, len(_RETRY_SEC) - 1)]
+        self._asked_times += 1
+        self._asked_us = now_us
         if self.snapshot_in_stream:
-            self._deadline_us = now_us + self._patience_us
+            self._deadline_us = now_us + int(delay_sec * US_PER_SEC) + self._patience_us
         return self._ask(delay_sec)
-
-    def _next_retry_sec(self) -> float:
-        delay_sec = self._retry_sec
-        self._retry_sec = min(delay_sec * 2, _LONGEST_RETRY_SEC)
-        return delay_sec
 
     def _judge_silence(self, snapshot: BookSnapshot) -> Iterable[Effect]:
         suspect, self._suspect_at = self._suspect_at, None
