@@ -57,12 +57,13 @@ class BookKeeper:
         self._live: dict[InstrumentId, LiveInstrument] = {}
         self._ledger = GapLedger()
 
-    def watch(self, instrument: InstrumentId, depth: int = 0) -> None:
-        """Expect an instrument; ``depth`` > 0 publishes only its best levels. May be called again."""
-        live = self._live.get(instrument)
-        if live is None:
-            self._live[instrument] = LiveInstrument(instrument, depth)
-        elif (live.window.depth if live.window else 0) != depth:
+    def watch(self, instrument: InstrumentId, depth: int | None = None) -> None:
+        """Expect an instrument; a ``depth`` > 0 publishes only its best levels. May be called again.
+
+        ``depth`` None leaves it to another call: somebody wants other streams of the instrument.
+        """
+        live = self._live.setdefault(instrument, LiveInstrument(instrument, depth or 0))
+        if depth is not None and (live.window.depth if live.window else 0) != depth:
             live.window = BookWindow(depth) if depth else None
 
     def unwatch(self, instrument: InstrumentId) -> None:

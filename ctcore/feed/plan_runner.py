@@ -21,6 +21,7 @@ from ctcore.feed.rest import RestClient
 from ctcore.model.ids import Channel
 from ctcore.model.instrument import Catalogue
 from ctcore.model.market import FeedState, FeedStatus, GapReason
+from ctcore.runtime.service import Service
 from ctcore.wire.network import Network
 from ctcore.wire.ratelimit import RateBudget
 
@@ -56,7 +57,7 @@ class _Live:
         self.scope = trio.CancelScope()
 
 
-class PlanRunner:
+class PlanRunner(Service):
     """The service that keeps one plan connected."""
 
     def __init__(self, plan: ConnectionPlan, catalogue: Catalogue, parts: FeedParts) -> None:
@@ -78,7 +79,10 @@ class PlanRunner:
                         raise live.error
                     live = self._live = await self._replace(nursery, live)
             finally:
-                self._interrupted(str(live.error))
+                lost = live.ended.is_set()
+                self._interrupted(
+                    GapReason.DISCONNECT if lost else GapReason.RESTART, str(live.error) if lost else "stopped"
+                )
                 self._live = None
                 nursery.cancel_scope.cancel()
 
@@ -152,14 +156,12 @@ class PlanRunner:
             with trio.move_on_after(SUCCESSOR_RETRY_SEC):
                 await old.ended.wait()
 
-    def _interrupted(self, detail: str) -> None:
+    def _interrupted(self, reason: GapReason, detail: str) -> None:
         parts = self._parts
         now_us = parts.stamp()
         self._status(FeedState.DOWN, detail)
         for subscription in self.plan.subscriptions:
-            parts.keeper.interrupted(
-                subscription.instrument, subscription.channel, GapReason.DISCONNECT, detail, now_us
-            )
+            parts.keeper.interrupted(subscription.instrument, subscription.channel, reason, detail, now_us)
 
     def _status(self, state: FeedState, detail: str) -> None:
         plan = self.plan

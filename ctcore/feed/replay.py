@@ -1,8 +1,8 @@
 """Offline replay: recorded lines through the shipped session, as if they came from the venue. No clock.
 
 What the runner does live is done here from the recording: ``in`` lines go to ``session.received``, ``http``
-lines answer the session's own :class:`Fetch` (see :mod:`ctcore.feed.answers`). A Fetch waits for no delay: it is
-answered by the next line that fits. ``received_us`` of every event is the line's ``us``.
+lines answer the session's own :class:`Fetch` (see :mod:`ctcore.feed.answers`). A Fetch waits for no delay: it
+is answered by the next line that fits. ``received_us`` of every event is the line's ``us``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Vocabulary of the whole house: identities, instruments, market events, the unified message. No I/O, no clock."""
+"""Vocabulary of the whole house: identities, instruments, events, the unified message. No I/O, no clock."""

@@ -94,9 +94,17 @@ class Catalogue:
         self.market = market
         self._by_symbol: dict[str, Instrument] = {}
         self._by_id: dict[InstrumentId, Instrument] = {}
+        self.update(instruments)
+
+    def update(self, instruments: Iterable[Instrument]) -> list[Instrument]:
+        """Take rows in, over older ones of the same identity; returns those that are new or changed."""
+        changed = []
         for instrument in instruments:
-            self._by_symbol[instrument.symbol] = instrument
-            self._by_id[instrument.id] = instrument
+            if self._by_id.get(instrument.id) != instrument:
+                changed.append(instrument)
+                self._by_symbol[instrument.symbol] = instrument
+                self._by_id[instrument.id] = instrument
+        return changed
 
     def __len__(self) -> int:
         return len(self._by_id)
