@@ -15,6 +15,7 @@ from ctcore.contracts.driver import (
     Control,
     Effect,
     Fetch,
+    HttpResponse,
     Retire,
     Send,
     StreamSession,
@@ -47,6 +48,9 @@ class Observer(Protocol):
 
     def received(self, connection: str, frame: bytes) -> None:
         """A frame came, as it was on the wire."""
+
+    def answered(self, connection: str, response: HttpResponse) -> None:
+        """A REST call of the session was answered."""
 
     def control(self, connection: str, control: Control) -> None:
         """The venue said something that is no market data."""
@@ -215,6 +219,8 @@ class Connection:
             self._observer.fetch_failed(self.plan.name, fetch, failure)
             self._guarded(lambda: self.session.fetch_failed(fetch, failure, self._stamp()))
         else:
+            if self._tapped:
+                self._observer.answered(self.plan.name, response)
             try:
                 self._perform(self.session.fetched(fetch, response, self._stamp()))
             except DecodeError as error:

@@ -193,4 +193,5 @@ def _request_budget(driver: Driver) -> RateBudget:
 def _connect_budget(driver: Driver) -> RateBudget:
     per_sec = driver.info.connects_per_sec
     capacity = max(1, math.floor(per_sec))
-    return RateBudget(f"{driver.info.id} connects", [BucketLimit(CONNECT_BUCKET, capacity, capacity / per_sec)])
+    limit = BucketLimit(CONNECT_BUCKET, capacity, capacity / per_sec)
+    return RateBudget(f"{driver.info.id} connects", [limit])
