@@ -17,6 +17,7 @@
     │   └── ConnectionLost     an open stream ended
     ├── StorageError           a sink or store could not keep what it was given
     │   └── SpoolFull          even the spool has no room left
+    ├── MailboxFull            a consumer is too slow for a mailbox that may not drop
     └── ServiceFailed          a supervised service used up its restarts
 
 Whose fault it is, is the class; whether another try can help, is :attr:`CtcoreError.retry`.
@@ -125,6 +126,10 @@ class StorageError(CtcoreError):
 
 class SpoolFull(StorageError):
     """The bounded spool on disk has no room left: rows are being refused, and counted."""
+
+
+class MailboxFull(CtcoreError):
+    """A mailbox that may not drop anything is full: its consumer is too slow."""
 
 
 class ServiceFailed(CtcoreError):

@@ -130,6 +130,10 @@ class Verdict(enum.Enum):
     BREAK = enum.auto()
 
 
+_SYNCED, _APPLY = SyncState.SYNCED, Verdict.APPLY
+"""For the hot path: looking a member up in its enum costs 0.1 us in Python 3.11."""
+
+
 class BookSequence:
     """The sync state of one order book. Pure: it never asks for anything.
 
@@ -155,11 +159,11 @@ class BookSequence:
     def delta(self, delta: BookDelta) -> Verdict:
         """Judge one delta. BREAK leaves it waiting for the next snapshot."""
         rule = self.rule
-        if self.state is SyncState.SYNCED:
+        if self.state is _SYNCED:
             if rule.follows(delta, self.at):
                 self.at = delta.seq
                 self.applied += 1
-                return Verdict.APPLY
+                return _APPLY
             if rule.repeats(delta, self.at):
                 self.dropped += 1
                 return Verdict.DROP
@@ -202,6 +206,15 @@ class BookSequence:
     def broken(self) -> None:
         """Forget the book: what comes next waits for a snapshot."""
         self.state = SyncState.EMPTY
+
+    def resume(self) -> bool:
+        """Undo :meth:`broken` if the only delta that came since follows the book as it was; it is applied."""
+        if len(self._waiting) != 1 or not self.rule.follows(self._waiting[0], self.at):
+            return False
+        self.state = SyncState.SYNCED
+        self.at = self._waiting.popleft().seq
+        self.applied += 1
+        return True
 
     def forget_waiting(self) -> None:
         """Drop the deltas that wait; a snapshot in the stream needs none of them."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable
 
+from ctcore.errors import DecodeError
 from ctcore.model.market import Level
 
 _TOMBSTONES_ALWAYS_ALLOWED = 64
+_INF = float("inf")
 
 
 class BookSide:
@@ -34,24 +36,38 @@ class BookSide:
         return len(self._quantities) - self._tombstones
 
     def replace(self, levels: Iterable[Level]) -> None:
-        """Forget everything and stand on these levels, in any order; those of quantity 0 are left out."""
-        self._quantities = {price: quantity for price, quantity in levels if quantity}
+        """Forget everything and stand on these levels, in any order; those of quantity 0 are left out.
+
+        Raises :class:`DecodeError` for numbers that no book can hold; nothing has changed then.
+        """
+        quantities = {price: quantity for price, quantity in levels if quantity}
+        for price, quantity in quantities.items():
+            if not (0.0 < quantity < _INF and -_INF < price < _INF):
+                raise _impossible(price, quantity)
+        self._quantities = quantities
         self._rebuild()
 
     def update(self, levels: Iterable[Level]) -> None:
-        """Set absolute quantities; 0 deletes, also a price that is not there."""
+        """Set absolute quantities; 0 deletes, also a price that is not there.
+
+        Raises :class:`DecodeError` for a level no book can hold; those before it are set.
+        """
         quantities = self._quantities
         for price, quantity in levels:
             old = quantities.get(price)
             if old is None:
                 if not quantity:
                     continue
+                if not (0.0 < quantity < _INF and -_INF < price < _INF):
+                    raise _impossible(price, quantity)
                 insort(self._order, price * self._sign)
-            elif not quantity:
-                if old:
-                    self._tombstones += 1
-            elif not old:
-                self._tombstones -= 1
+            elif 0.0 < quantity < _INF:
+                if not old:
+                    self._tombstones -= 1
+            elif quantity:
+                raise _impossible(price, quantity)
+            elif old:
+                self._tombstones += 1
             quantities[price] = quantity
         if self._tombstones > _TOMBSTONES_ALWAYS_ALLOWED and self._tombstones * 2 > len(quantities):
             self._quantities = {price: quantity for price, quantity in quantities.items() if quantity}
@@ -92,3 +108,7 @@ class BookSide:
         sign = self._sign
         self._order = sorted(price * sign for price in self._quantities)
         self._tombstones = 0
+
+
+def _impossible(price: float, quantity: float) -> DecodeError:
+    return DecodeError(f"no order book holds {quantity:g} at a price of {price:g}", kind="level")

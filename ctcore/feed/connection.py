@@ -22,6 +22,7 @@ from ctcore.contracts.driver import (
 )
 from ctcore.errors import ConnectionLost, CtcoreError, DecodeError
 from ctcore.feed.rest import RestClient
+from ctcore.model.ids import InstrumentId
 from ctcore.model.market import GapReason, MarketEvent
 from ctcore.wire import websocket
 from ctcore.wire.codec import inflater
@@ -136,8 +137,12 @@ class Connection:
                 nursery.start_soon(self._send_outbox, socket)
                 nursery.start_soon(self._watch, socket)
                 nursery.start_soon(self._receive, socket)
-        except* CtcoreError as group:
-            raise _first(group) from None
+        except BaseExceptionGroup as group:
+            errors, others = group.split(CtcoreError)
+            if others is not None:
+                raise others from None  # a cancellation, or a mistake of ours, matters more
+            assert errors is not None  # noqa: S101  a group is never empty
+            raise _first(errors) from None
         finally:
             self._nursery = None
             await socket.aclose()
@@ -148,6 +153,11 @@ class Connection:
         if not self.retiring.is_set():
             self.retire_reason = reason
             self.retiring.set()
+
+    def resync(self, instrument: InstrumentId, reason: GapReason) -> None:
+        """Tell the session that a book is wrong; nothing happens unless the connection is running."""
+        if self._nursery is not None:
+            self._guarded(lambda: self.session.resync(instrument, reason, self._stamp()))
 
     def statistics(self) -> ConnectionStatistics:
         """A frozen picture."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from ctcore.book import BookWindow, OrderBook
+from ctcore.errors import DecodeError
 from ctcore.feed.streams import GapLedger, StreamRecord, StreamStatistics
 from ctcore.model.ids import Channel, InstrumentId
 from ctcore.model.market import CHANNEL_OF, BookDelta, BookSnapshot, Gap, GapReason, MarketEvent, Trade
@@ -24,20 +25,26 @@ Publish = Callable[[MarketEvent], None]
 class LiveInstrument:
     """Everything the keeper holds of one instrument."""
 
-    __slots__ = ("book", "book_record", "recent_trades", "records", "trade_ids", "window")
+    __slots__ = ("book", "book_record", "published_seq", "recent_trades", "records", "trade_ids", "window")
 
     def __init__(self, instrument: InstrumentId, depth: int) -> None:
         self.book = OrderBook()
         self.window = BookWindow(depth) if depth else None
+        self.published_seq = 0
         self.book_record = StreamRecord(instrument, Channel.ORDERBOOK)
         self.records: dict[type[MarketEvent], StreamRecord] = {}
         self.trade_ids: set[str] = set()
         self.recent_trades: deque[str] = deque()
 
     def seen_trade(self, trade_id: str) -> bool:
-        """Whether a trade came before, among the last :data:`TRADE_IDS_REMEMBERED`; remembers it."""
+        """Whether a trade came before, among the last :data:`TRADE_IDS_REMEMBERED`; remembers it.
+
+        Trades of a venue that gives them no ids cannot be told apart: all pass.
+        """
         if trade_id in self.trade_ids:
             return True
+        if not trade_id:
+            return False
         self.trade_ids.add(trade_id)
         self.recent_trades.append(trade_id)
         if len(self.recent_trades) > TRADE_IDS_REMEMBERED:
@@ -58,13 +65,16 @@ class BookKeeper:
         self._ledger = GapLedger()
 
     def watch(self, instrument: InstrumentId, depth: int | None = None) -> None:
-        """Expect an instrument; a ``depth`` > 0 publishes only its best levels. May be called again.
+        """Expect an instrument; a ``depth`` > 0 publishes only its best levels.
 
-        ``depth`` None leaves it to another call: somebody wants other streams of the instrument.
+        May be called again: a valid book is then published anew in its new depth. ``depth`` None leaves it
+        to another call: somebody wants other streams of the instrument.
         """
         live = self._live.setdefault(instrument, LiveInstrument(instrument, depth or 0))
         if depth is not None and (live.window.depth if live.window else 0) != depth:
             live.window = BookWindow(depth) if depth else None
+            if live.book.valid:
+                self._publish_picture(live, _picture(live, instrument, live.book.received_us))
 
     def unwatch(self, instrument: InstrumentId) -> None:
         """Forget an instrument and its gaps."""
@@ -93,11 +103,12 @@ class BookKeeper:
 
     def gap(self, gap: Gap) -> None:
         """Open or close a gap; one that is open already, or not open at all, is no news."""
-        if gap.end_us is not None:
-            self.whole(gap.instrument, gap.channel, gap.end_us, gap.received_us)
-            return
         live = self._live.get(gap.instrument)
         if live is None:
+            return
+        if gap.end_us is not None:
+            if live.book.valid or gap.channel is not Channel.ORDERBOOK:
+                self.whole(gap.instrument, gap.channel, gap.end_us, gap.received_us)
             return
         if gap.channel is Channel.ORDERBOOK:
             live.book.valid = False
@@ -113,9 +124,13 @@ class BookKeeper:
         if live is None:
             return
         record = self._record_of(live, instrument, channel)
-        if record.exchange_us:
-            begin_us = record.exchange_us
+        begin_us = record.exchange_us or record.received_us
+        if begin_us:
             self.gap(Gap(instrument, begin_us, now_us, channel, reason, begin_us, None, detail))
+
+    def open_gap(self, instrument: InstrumentId, channel: Channel) -> Gap | None:
+        """The open gap of a stream, or None."""
+        return self._ledger.get(instrument, channel)
 
     def whole(self, instrument: InstrumentId, channel: Channel, end_us: int, now_us: int) -> None:
         """A stream is whole again: its gap, if it had one, ends."""
@@ -128,9 +143,7 @@ class BookKeeper:
         live = self._live.get(instrument)
         if live is None or not live.book.valid:
             return None
-        book, depth = live.book, live.window.depth if live.window else 0
-        bids, asks = book.bids(depth), book.asks(depth)
-        return BookSnapshot(instrument, book.exchange_us, now_us, book.seq, bids, asks)
+        return _picture(live, instrument, now_us)
 
     def second_passed(self) -> None:
         """Called once a second, for rates."""
@@ -147,41 +160,59 @@ class BookKeeper:
 
     def _delta(self, live: LiveInstrument, event: BookDelta) -> bool:
         book = live.book
-        book.delta(event.bids, event.asks)
+        if not book.valid:
+            # What follows a wrong book in one burst is not news; a book that never began has to be asked for.
+            return live.book_record.messages > 0
+        try:
+            book.delta(event.bids, event.asks)
+        except DecodeError:
+            book.valid = False
+            return False
         if book.crossed:
+            book.valid = False
             return False
         self._stamp(live, event)
         if live.window is not None:
             bids, asks = live.window.changes(book)
             if not bids and not asks:
                 return True
-            event = structs.replace(event, bids=bids, asks=asks)
+            event = structs.replace(event, prev_seq=live.published_seq, bids=bids, asks=asks)
+            live.published_seq = event.seq
         self._publish(event)
         return True
 
     def _snapshot(self, live: LiveInstrument, event: BookSnapshot) -> bool:
         book, window = live.book, live.window
         follows = book.valid
-        book.snapshot(event.bids, event.asks)
-        if book.crossed:
+        try:
+            book.snapshot(event.bids, event.asks)
+        except DecodeError:
+            book.valid = False
             return False
-        before = book.seq
+        if book.crossed:
+            book.valid = False
+            return False
         self._stamp(live, event)
-        if window is None:
-            self._publish(event)
-        elif not follows:
-            bids, asks = window.reset(book)
-            self._publish(structs.replace(event, bids=bids, asks=asks))
+        if follows and window is not None:
+            self._publish_changes(live, window, event)
         else:
-            self._publish_changes(window, book, event, before)
+            self._publish_picture(live, event)
         self.whole(event.instrument, Channel.ORDERBOOK, event.exchange_us, event.received_us)
         return True
 
-    def _publish_changes(self, window: BookWindow, book: OrderBook, event: BookSnapshot, before: int) -> None:
+    def _publish_picture(self, live: LiveInstrument, event: BookSnapshot) -> None:
+        if live.window is not None:
+            bids, asks = live.window.reset(live.book)
+            event = structs.replace(event, bids=bids, asks=asks)
+            live.published_seq = event.seq
+        self._publish(event)
+
+    def _publish_changes(self, live: LiveInstrument, window: BookWindow, event: BookSnapshot) -> None:
         """A full picture over a valid book is published as what it changed."""
-        bids, asks = window.changes(book)
+        bids, asks = window.changes(live.book)
         if bids or asks:
             times = event.exchange_us, event.received_us
+            before, live.published_seq = live.published_seq, event.seq
             self._publish(BookDelta(event.instrument, *times, event.seq, before, event.seq, bids, asks))
 
     def _other(self, live: LiveInstrument, event: MarketEvent) -> None:
@@ -192,6 +223,8 @@ class BookKeeper:
             record.duplicates += 1
             return
         record.count(event.exchange_us, event.received_us)
+        if self._ledger:
+            self.whole(event.instrument, record.channel, event.exchange_us, event.received_us)
         self._publish(event)
 
     @staticmethod
@@ -214,6 +247,11 @@ class BookKeeper:
         if record is None:
             record = live.records[kind] = StreamRecord(instrument, channel)
         return record
+
+
+def _picture(live: LiveInstrument, instrument: InstrumentId, now_us: int) -> BookSnapshot:
+    book, depth = live.book, live.window.depth if live.window else 0
+    return BookSnapshot(instrument, book.exchange_us, now_us, book.seq, book.bids(depth), book.asks(depth))
 
 
 _EVENT_OF = {channel: kind for kind, channel in CHANNEL_OF.items() if channel is not Channel.ORDERBOOK}

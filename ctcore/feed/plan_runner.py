@@ -13,12 +13,12 @@ import trio
 from loguru import logger
 
 from ctcore.contracts.driver import ConnectionPlan, Driver
-from ctcore.errors import ConnectionLost, CtcoreError, TransportError
+from ctcore.errors import ConnectionLost, CtcoreError
 from ctcore.feed.connection import Connection, ConnectionStatistics, Observer
 from ctcore.feed.handover import Handover
 from ctcore.feed.keeper import BookKeeper
 from ctcore.feed.rest import RestClient
-from ctcore.model.ids import Channel
+from ctcore.model.ids import Channel, InstrumentId
 from ctcore.model.instrument import Catalogue
 from ctcore.model.market import FeedState, FeedStatus, GapReason
 from ctcore.runtime.service import Service
@@ -26,6 +26,7 @@ from ctcore.wire.network import Network
 from ctcore.wire.ratelimit import RateBudget
 
 HANDOVER_SEC = 60.0
+HANDOVER_POLL_SEC = 0.1
 SUCCESSOR_RETRY_SEC = 5.0
 CONNECT_BUCKET = "connect"
 
@@ -50,8 +51,9 @@ class FeedParts:
 class _Live:
     """A running connection and how it ended."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, since_us: int) -> None:
         self.connection = connection
+        self.since_us = since_us
         self.ended = trio.Event()
         self.error: CtcoreError = ConnectionLost(f"{connection.plan.name}: ended")
         self.scope = trio.CancelScope()
@@ -76,15 +78,15 @@ class PlanRunner(Service):
                 while True:
                     await _first_of(live.ended, live.connection.retiring)
                     if live.ended.is_set():
-                        raise live.error
+                        break
                     live = self._live = await self._replace(nursery, live)
             finally:
                 lost = live.ended.is_set()
-                self._interrupted(
-                    GapReason.DISCONNECT if lost else GapReason.RESTART, str(live.error) if lost else "stopped"
-                )
+                reason = GapReason.DISCONNECT if lost else GapReason.RESTART
+                self._interrupted(reason, str(live.error) if lost else "stopped")
                 self._live = None
                 nursery.cancel_scope.cancel()
+        raise live.error
 
     def statistics(self) -> ConnectionStatistics | None:
         """Of the connection that feeds now, or None while there is none."""
@@ -106,43 +108,75 @@ class PlanRunner(Service):
             tapped=parts.tapped,
         )
         await connection.connect()
-        live = _Live(connection)
+        live = _Live(connection, parts.stamp())
         nursery.start_soon(self._work, live)
-        nursery.start_soon(self._declare_whole, live)
         self._status(FeedState.UP, plan.url.split("?", 1)[0])
         return live
 
     async def _work(self, live: _Live) -> None:
         with live.scope:
-            try:
-                await live.connection.run()
-            except TransportError as error:
-                live.error = error
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._declare_whole, live)
+                try:
+                    await live.connection.run()
+                except CtcoreError as error:
+                    live.error = error
+                nursery.cancel_scope.cancel()
         live.ended.set()
 
     async def _declare_whole(self, live: _Live) -> None:
-        """Streams without snapshots are whole again as soon as the venue has acknowledged them."""
-        with live.scope:
-            await live.connection.became_ready.wait()
-            now_us = self._parts.stamp()
-            for subscription in self.plan.subscriptions:
-                if subscription.channel is not Channel.ORDERBOOK:
-                    self._parts.keeper.whole(subscription.instrument, subscription.channel, now_us, now_us)
+        """Streams without snapshots are whole again as soon as the venue has acknowledged them.
+
+        Gaps from before this connection end here; those it opened itself are the session's to close.
+        """
+        await live.connection.became_ready.wait()
+        keeper, now_us = self._parts.keeper, self._parts.stamp()
+        for instrument, channel in self._streams_without_snapshots():
+            gap = keeper.open_gap(instrument, channel)
+            if gap is not None and gap.received_us <= live.since_us:
+                keeper.whole(instrument, channel, now_us, now_us)
 
     async def _replace(self, nursery: trio.Nursery, old: _Live) -> _Live:
-        reason = old.connection.retire_reason
-        self._status(FeedState.RETIRING, reason)
-        new = await self._successor(nursery, old)
-        handover = Handover(self._parts.keeper, old.connection, new.connection, self.plan.subscriptions)
+        """Go over to a successor; the old connection, ended, when there was none that lasted."""
+        self._status(FeedState.RETIRING, old.connection.retire_reason)
+        while not old.ended.is_set():
+            new = await self._successor(nursery, old)
+            handover = Handover(self._parts.keeper, old.connection, new.connection, self.plan.subscriptions)
+            await self._meet(handover, old, new)
+            now_us = self._parts.stamp()
+            if old.ended.is_set() or not new.ended.is_set():
+                handover.finish(now_us)
+                self._declare_unready(old, new, now_us)
+                old.scope.cancel()
+                await old.ended.wait()
+                return new
+            logger.warning("{}: the successor did not last: {}", self.name, new.error)
+            handover.abandon(now_us)
+            await _sleep_unless(old.ended, SUCCESSOR_RETRY_SEC)
+        return old
+
+    async def _meet(self, handover: Handover, old: _Live, new: _Live) -> None:
+        """Wait until the new connection has everything, one of the two has ended, or time is up."""
         with trio.move_on_after(HANDOVER_SEC):
             while not handover.done or not new.connection.session.ready:
                 if old.ended.is_set() or new.ended.is_set():
                     break
-                await trio.sleep(0.1)
-        handover.finish(self._parts.stamp())
-        old.scope.cancel()
-        await old.ended.wait()
-        return new
+                with trio.move_on_after(HANDOVER_POLL_SEC):
+                    await _first_of(old.ended, new.ended)
+
+    def _declare_unready(self, old: _Live, new: _Live, now_us: int) -> None:
+        """Streams without snapshots have a hole when the old connection goes before the new one has them."""
+        if new.connection.became_ready.is_set() or new.connection.session.ready:
+            return
+        new.since_us = now_us
+        lost = old.ended.is_set()
+        reason = GapReason.DISCONNECT if lost else GapReason.HANDOVER
+        for instrument, channel in self._streams_without_snapshots():
+            self._parts.keeper.interrupted(instrument, channel, reason, "the successor was not ready", now_us)
+
+    def _streams_without_snapshots(self) -> list[tuple[InstrumentId, Channel]]:
+        streams = ((s.instrument, s.channel) for s in self.plan.subscriptions)
+        return [(instrument, channel) for instrument, channel in streams if channel is not Channel.ORDERBOOK]
 
     async def _successor(self, nursery: trio.Nursery, old: _Live) -> _Live:
         """Open the new connection, trying again for as long as the old one lasts."""
@@ -150,11 +184,10 @@ class PlanRunner(Service):
             try:
                 return await self._open(nursery, _ignore)
             except CtcoreError as error:
-                if not error.retry or old.ended.is_set():
+                if old.ended.is_set():
                     raise
                 logger.warning("{}: no successor yet: {}", self.name, error)
-            with trio.move_on_after(SUCCESSOR_RETRY_SEC):
-                await old.ended.wait()
+            await _sleep_unless(old.ended, SUCCESSOR_RETRY_SEC)
 
     def _interrupted(self, reason: GapReason, detail: str) -> None:
         parts = self._parts
@@ -172,6 +205,11 @@ class PlanRunner(Service):
 def _ignore(_: object) -> bool:
     """A successor says nothing before its handover begins."""
     return True
+
+
+async def _sleep_unless(event: trio.Event, seconds: float) -> None:
+    with trio.move_on_after(seconds):
+        await event.wait()
 
 
 async def _first_of(*events: trio.Event) -> None:

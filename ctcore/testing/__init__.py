@@ -1,0 +1,1 @@
+"""Public kit for authors of plugins: fakes, conformance suites, recordings, virtual time."""

@@ -32,7 +32,7 @@ def inflater(codec: Codec) -> Callable[[bytes], bytes] | None:
             data = machine.decompress(frame, MAX_INFLATED_BYTES)
         except zlib.error as error:
             raise DecodeError(f"{codec} frame of {len(frame)} bytes: {error}", kind="compression") from None
-        if machine.unconsumed_tail:
+        if machine.unconsumed_tail or (len(data) == MAX_INFLATED_BYTES and not machine.eof):
             raise DecodeError(f"{codec} frame inflates beyond {MAX_INFLATED_BYTES} bytes", kind="compression")
         if codec == "gzip" and not machine.eof:
             raise DecodeError(f"{codec} frame of {len(frame)} bytes is cut short", kind="compression")

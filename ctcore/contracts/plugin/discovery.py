@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator
 
 import attrs
 
@@ -32,28 +31,39 @@ class Package:
 
 
 def installed_packages() -> list[Package]:
-    """Return every package with entry points in our group, by name; of two copies the first on ``sys.path`` counts."""
+    """Return every package with entry points in our group, by name; of two copies the first one counts."""
     found: dict[str, Package] = {}
     for distribution in importlib.metadata.distributions():
-        name = attempt(lambda it=distribution: it.metadata["Name"])  # type: ignore[misc]  # bound at once
-        if isinstance(name, Failure) or not isinstance(name, str) or normalized(name) in found:
+        if not _concerns_us(distribution):
             continue
-        text = attempt(lambda it=distribution: it.read_text("entry_points.txt"))  # type: ignore[misc]
-        if isinstance(text, Failure) or not text or f"[{PROJECT}]" not in text.replace(" ", ""):
-            continue
-        package = attempt(lambda it=distribution, known=name: _package(it, known))  # type: ignore[misc]
-        if isinstance(package, Failure):
-            package = Package(name, "", (EntryPoint(name, ""),), problem=f"its metadata are broken ({package})")
-        found[normalized(name)] = package
+        package = _described(distribution)
+        found.setdefault(normalized(package.name), package)
     return [found[key] for key in sorted(found)]
 
 
+def _concerns_us(distribution: importlib.metadata.Distribution) -> bool:
+    text = attempt(lambda: distribution.read_text("entry_points.txt"))
+    return isinstance(text, str) and f"[{PROJECT}]" in text.replace(" ", "")
+
+
+def _described(distribution: importlib.metadata.Distribution) -> Package:
+    name = attempt(lambda: distribution.metadata["Name"])
+    if not isinstance(name, str) or not name:
+        where = attempt(lambda: str(distribution.locate_file("")))
+        return _broken(f"a package in {where}", "they name no package")
+    package = attempt(lambda: _package(distribution, name))
+    return _broken(name, str(package)) if isinstance(package, Failure) else package
+
+
+def _broken(name: str, why: str) -> Package:
+    return Package(name, "", (EntryPoint(name, ""),), problem=f"its metadata are broken ({why})")
+
+
 def _package(distribution: importlib.metadata.Distribution, name: str) -> Package:
-    points = tuple(sorted(_points(distribution), key=lambda point: point.name))
-    return Package(name, distribution.version or "", points, tuple(distribution.requires or ()))
-
-
-def _points(distribution: importlib.metadata.Distribution) -> Iterator[EntryPoint]:
-    for point in distribution.entry_points:
-        if point.group == PROJECT:
-            yield EntryPoint(point.name, point.value.strip())
+    points = tuple(
+        EntryPoint(point.name, point.value.strip())
+        for point in distribution.entry_points
+        if point.group == PROJECT
+    )
+    ordered = tuple(sorted(points, key=lambda point: point.name))
+    return Package(name, distribution.version, ordered, tuple(distribution.requires or ()))

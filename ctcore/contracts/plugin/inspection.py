@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -58,7 +58,8 @@ def check_module(module: ModuleType, hooks: Iterable[str]) -> None:
     version = getattr(module, "CTCORE_API_VERSION", API_VERSION)
     if version != API_VERSION or isinstance(version, bool):
         raise PluginError(
-            f"it is written for plugin API {version!r}, this ctcore speaks {API_VERSION}; install matching versions"
+            f"it is written for plugin API {version!r}, this ctcore speaks {API_VERSION}; "
+            "install matching versions"
         )
     known = sorted(hooks)
     for name, function in sorted(vars(module).items()):
@@ -76,7 +77,7 @@ def check_module(module: ModuleType, hooks: Iterable[str]) -> None:
 
 
 def collect(manager: pluggy.PluginManager, module: ModuleType) -> Contribution:
-    """Call the module's registering hooks; raises :class:`PluginError` when one raises or returns wrong things."""
+    """Call the module's registering hooks; :class:`PluginError` when one raises or returns wrong things."""
     drivers = _items(manager, module, "ctcore_register_drivers", DriverPlugin, _driver_problem)
     sinks = _items(manager, module, "ctcore_register_sinks", SinkPlugin, _sink_problem)
     backends = _items(manager, module, "ctcore_register_secret_backends", SecretBackend, _backend_problem)
@@ -123,26 +124,25 @@ def _items(manager: pluggy.PluginManager, module: ModuleType, hook: str, wanted:
     return items
 
 
-def _driver_problem(driver: DriverPlugin) -> Iterator[str]:
+def _driver_problem(driver: Any) -> Iterator[str]:
     info = driver.info
     if not isinstance(info, DriverInfo):
         yield f"info is {_kind(info)}; make it a DriverInfo"
         return
     if not _is_word(info.id, _ID):
         yield f"{info.id!r} cannot be an exchange's id; use lower-case letters, digits and underscores"
-    if not isinstance(info.environments, dict) or "live" not in info.environments or "simulated" in info.environments:
-        yield f"the environments of {info.id} must be a dict that holds 'live' and leaves 'simulated' to ctcore"
-    if not isinstance(info.capabilities, dict) or not info.capabilities or not all(
-        isinstance(market, Market) and isinstance(offer, Capabilities) for market, offer in info.capabilities.items()
-    ):
-        yield f"the capabilities of {info.id} must be a dict of Market to Capabilities, with one market at least"
+    names: Any = info.environments
+    if not isinstance(names, Mapping) or "live" not in names or "simulated" in names:
+        yield f"the environments of {info.id} must map names, 'live' and never 'simulated', to Endpoints"
+    if not _are_capabilities(info.capabilities):
+        yield f"the capabilities of {info.id} must map each Market it serves, one at least, to Capabilities"
     if not callable(driver.create) or not (driver.simulator is None or callable(driver.simulator)):
         yield f"create (and simulator, if any) of {info.id} must be callable"
     if driver.config_type is not None:
         yield from _config_type_problem(driver.config_type, info.id, EXCHANGE_KEYS)
 
 
-def _sink_problem(sink: SinkPlugin) -> Iterator[str]:
+def _sink_problem(sink: Any) -> Iterator[str]:
     if not _is_word(sink.name, _ID):
         yield f"{sink.name!r} cannot be a sink's name; use lower-case letters, digits and underscores"
     if not callable(sink.create):
@@ -150,7 +150,7 @@ def _sink_problem(sink: SinkPlugin) -> Iterator[str]:
     yield from _config_type_problem(sink.config_type, sink.name, SINK_KEYS)
 
 
-def _backend_problem(backend: SecretBackend) -> Iterator[str]:
+def _backend_problem(backend: Any) -> Iterator[str]:
     if not _is_word(backend.scheme, _SCHEME):
         yield f"{backend.scheme!r} cannot be a scheme; use lower-case letters, digits, '+', '-' and '_'"
     if not callable(backend.read):
@@ -163,11 +163,17 @@ def _config_type_problem(config_type: Any, owner: str, taken: frozenset[str]) ->
         return
     resolved = attempt(lambda: attrs.resolve_types(config_type))
     if isinstance(resolved, Failure):
-        yield f"the annotations of {config_type.__name__} cannot be resolved ({resolved}); import their names for real"
+        yield f"the annotations of {config_type.__name__} do not resolve ({resolved}); import what they name"
         return
     for field in attrs.fields(config_type):
         if field.init and field.alias in taken:
             yield f"key {field.alias!r} of {config_type.__name__} is taken by ctcore; choose another name"
+
+
+def _are_capabilities(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(isinstance(key, Market) and isinstance(offer, Capabilities) for key, offer in value.items())
 
 
 def _is_word(value: Any, pattern: re.Pattern[str]) -> bool:

@@ -37,8 +37,8 @@ class Failure:
 def attempt(call: Callable[[], T]) -> T | Failure:
     """Return what ``call`` returns, or the :class:`Failure` it ended in.
 
-    ``SystemExit`` and other oddities count as failures too; only the operator's Ctrl+C and trio's cancellation go
-    through, also from within an exception group.
+    ``SystemExit`` and other oddities count as failures too; only the operator's Ctrl+C and trio's
+    cancellation go through, also from within an exception group.
     """
     try:
         return call()

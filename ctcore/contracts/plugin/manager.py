@@ -1,7 +1,7 @@
 """The plugin manager: loads ctcore's own plugins and the installed packages, and shuts out what is broken.
 
-A package is used wholly or not at all: whatever is wrong with one of its modules disables the package with one line
-``package: problem; mend`` in its reports, and the rest goes on.
+A package is used wholly or not at all: whatever is wrong with one of its modules disables the package with
+one line ``package: problem; mend`` in its reports, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from ctcore.contracts.plugin import hookspecs
 from ctcore.contracts.plugin.builtin import BUILTIN_MODULES
 from ctcore.contracts.plugin.discovery import EntryPoint, Package, installed_packages
 from ctcore.contracts.plugin.hookspecs import PROJECT
-from ctcore.contracts.plugin.inspection import Contribution, bounded_list, check_module, collect, implementation
+from ctcore.contracts.plugin.inspection import (
+    Contribution,
+    bounded_list,
+    check_module,
+    collect,
+    implementation,
+)
 from ctcore.contracts.plugin.isolation import Failure, attempt
 from ctcore.contracts.plugin.requirement import normalized, refused_by
 from ctcore.contracts.plugin.secrets import SecretBackend
@@ -60,9 +66,9 @@ class PluginReport:
 class PluginManager:
     """Everything the installed plugins register; loaded once, on construction.
 
-    ``disabled`` names plugins or packages not to import, besides those in ``CTCORE_DISABLE_PLUGINS``. The order is
-    that of :data:`BUILTIN_MODULES`, then of package names, then of entry points, so that a clash always ends alike:
-    the first keeps the name, the later package is disabled.
+    ``disabled`` names plugins or packages not to import, besides those in ``CTCORE_DISABLE_PLUGINS``. The
+    order is that of :data:`BUILTIN_MODULES`, then of package names, then of entry points, so that a clash
+    always ends alike: the first keeps the name, the later package is disabled.
     """
 
     def __init__(self, *, disabled: Iterable[str] = ()) -> None:
@@ -87,24 +93,25 @@ class PluginManager:
     @property
     def problems(self) -> list[str]:
         """One line for each thing wrong with a package."""
-        return [line for line in dict.fromkeys(p for report in self._reports.values() for p in report.problems)]
+        every = (line for report in self._reports.values() for line in report.problems)
+        return list(dict.fromkeys(every))
 
     @property
     def drivers(self) -> Mapping[str, DriverPlugin]:
         """Drivers by the exchange's id."""
-        every = (driver for contribution in self._contributions.values() for driver in contribution.drivers)
+        every = (driver for part in self._contributions.values() for driver in part.drivers)
         return MappingProxyType({driver.info.id: driver for driver in every})
 
     @property
     def sinks(self) -> Mapping[str, SinkPlugin]:
         """Kinds of sinks by name."""
-        every = (sink for contribution in self._contributions.values() for sink in contribution.sinks)
+        every = (sink for part in self._contributions.values() for sink in part.sinks)
         return MappingProxyType({sink.name: sink for sink in every})
 
     @property
     def secret_backends(self) -> Mapping[str, SecretBackend]:
         """Places to read secrets from, by scheme."""
-        every = (backend for contribution in self._contributions.values() for backend in contribution.secret_backends)
+        every = (backend for part in self._contributions.values() for backend in part.secret_backends)
         return MappingProxyType({backend.scheme: backend for backend in every})
 
     @property
@@ -113,7 +120,10 @@ class PluginManager:
         return MappingProxyType({name: driver.config_type for name, driver in self.drivers.items()})
 
     def add_commands(self, app: typer.Typer) -> None:
-        """Let the plugins add their commands to ``app``; one that fails or takes a name is disabled, its part undone."""
+        """Let the plugins add their commands to ``app``.
+
+        A package whose hook fails or takes a name that exists is disabled, and what it added is taken off.
+        """
         for key, module in list(self._modules.items()):
             hook = implementation(self._pluggy, module, "ctcore_add_commands")
             if hook is None or key not in self._modules:
@@ -147,12 +157,14 @@ class PluginManager:
         return routes
 
     def _load(self, package: Package, blocked: set[str], unused: set[str]) -> None:
-        whole = normalized(package.name) in blocked
-        wanted = [point for point in package.entry_points if not whole and normalized(point.name) not in blocked]
-        unused -= {normalized(package.name)} | {normalized(point.name) for point in package.entry_points}
+        name = normalized(package.name)
+        unused -= {name, *(normalized(point.name) for point in package.entry_points)}
+        points = () if name in blocked else package.entry_points
+        wanted = [point for point in points if normalized(point.name) not in blocked]
         for point in package.entry_points:
             status: Status = "active" if point in wanted else "blocked"
-            self._reports[package.name, point.name] = PluginReport(point.name, package.name, package.version, status)
+            report = PluginReport(point.name, package.name, package.version, status)
+            self._reports[package.name, point.name] = report
         if not wanted:
             return
         outcome = attempt(lambda: self._use(package, wanted))
@@ -164,13 +176,14 @@ class PluginManager:
             raise PluginError(f"{package.problem}; install the package again")
         refused = refused_by(package.requires, PROJECT, __version__)
         if refused:
-            raise PluginError(f"it requires {refused}, this is ctcore {__version__}; install matching versions")
+            raise PluginError(f"it requires {refused}, this is {__version__}; install matching versions")
         for point in wanted:
             key = (package.name, point.name)
             module = _import(point)
             check_module(module, self._hooks)
             self._pluggy.register(module, name=f"{package.name}:{point.name}")
             self._modules[key] = module
+            self._pluggy.check_pending()
             contribution = collect(self._pluggy, module)
             self._refuse_clash(contribution)
             self._contributions[key] = contribution
@@ -182,8 +195,8 @@ class PluginManager:
         seen: set[str] = set()
         for name in contribution.names():
             if name in owners:
-                raise PluginError(f"{name} is registered by {owners[name]} already; uninstall one of the two, "
-                                  f"or name one in {DISABLE_VARIABLE}")
+                mend = f"uninstall one of the two, or name one in {DISABLE_VARIABLE}"
+                raise PluginError(f"{name} is registered by {owners[name]} already; {mend}")
             if name in seen:
                 raise PluginError(f"it registers {name} twice; ask the package's author")
             seen.add(name)
@@ -195,9 +208,10 @@ class PluginManager:
             if module is not None:
                 self._pluggy.unregister(module)
             self._contributions.pop(key, None)
-            if self._reports[key].status == "active":
-                line = f"{package}: {problem}"
-                self._reports[key] = attrs.evolve(self._reports[key], status="disabled", registers=(), problems=(line,))
+            report = self._reports[key]
+            if report.status == "active":
+                line = (f"{package}: {problem}",)
+                self._reports[key] = attrs.evolve(report, status="disabled", registers=(), problems=line)
 
 
 def _builtin_packages() -> list[Package]:
@@ -220,9 +234,10 @@ def _import(point: EntryPoint) -> ModuleType:
 
 def _problem_of(failure: Failure, what: str) -> str:
     if isinstance(failure.error, PluginError):
-        return failure.text
+        return str(failure.error)
     if isinstance(failure.error, pluggy.PluginValidationError):
-        return f"a hook has the wrong arguments ({' '.join(str(failure.error).split())}); ask the package's author"
+        said = " ".join(str(failure.error).split())
+        return f"a hook has the wrong arguments ({said}); ask the package's author"
     return f"{what} ({failure}); ask the package's author"
 
 
@@ -244,4 +259,4 @@ def _command_name(command: Any) -> str:
 
 def _repeated(taken: list[str], now: list[str]) -> list[str]:
     added = now[len(taken):]
-    return [name for position, name in enumerate(added) if name and (name in taken or name in added[:position])]
+    return [name for index, name in enumerate(added) if name and (name in taken or name in added[:index])]

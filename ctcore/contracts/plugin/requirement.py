@@ -1,7 +1,7 @@
 """Does a package's ``Requires-Dist`` line allow this ctcore?
 
-Only what such a line can say about a released ctcore is understood: the operators of PEP 440 over release numbers.
-A line nobody can read is left to the installer, which has accepted it.
+Only what such a line can say about a released ctcore is understood: the operators of PEP 440 over release
+numbers. A line nobody can read is left to the installer, which has accepted it.
 """
 
 from __future__ import annotations

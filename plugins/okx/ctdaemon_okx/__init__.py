@@ -1,1 +1,1 @@
-"""OKX driver for ctcore."""
+"""OKX driver for ctcore: public market data of spot, perpetual swaps and dated futures."""

@@ -1,0 +1,121 @@
+"""The daemon as the API sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ctcore.api.target import BookView, DaemonStatus
+from ctcore.errors import ConfigError, UnknownInstrument
+from ctcore.feed.streams import StreamStatistics
+from ctcore.model.ids import InstrumentId
+from ctcore.model.time import US_PER_SEC, iso
+from ctcore.runtime.service import ServiceStatus
+
+if TYPE_CHECKING:
+    from ctcore.daemon import Daemon
+
+
+class DaemonTarget:
+    """Answers the API's questions from a running daemon; an :class:`~ctcore.api.target.ApiTarget`."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def status(self) -> DaemonStatus:
+        """Whether the workers run, and since when."""
+        daemon = self._daemon
+        running = daemon.workers is not None
+        uptime_us = daemon.clock.now_us() - (daemon.started_us or 0) if running else 0
+        return DaemonStatus(
+            running=running,
+            started_us=daemon.started_us,
+            uptime_sec=uptime_us / US_PER_SEC,
+            shutdown_us=daemon.stopped_us,
+            error=daemon.error,
+        )
+
+    async def start(self) -> None:
+        """Start the workers."""
+        await self._daemon.start()
+
+    async def stop(self) -> None:
+        """Stop the workers."""
+        await self._daemon.stop("asked by the API")
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether every wanted stream is in sync and every sink open, and what is not."""
+        workers = self._daemon.workers
+        missing = workers.unready() if workers else ["the workers are stopped"]
+        return not missing, {"missing": missing}
+
+    def services(self) -> Sequence[ServiceStatus]:
+        """Every supervised service."""
+        workers = self._daemon.workers
+        return workers.services() if workers else []
+
+    def streams(self) -> Sequence[StreamStatistics]:
+        """Every stream."""
+        workers = self._daemon.workers
+        return workers.keeper.statistics() if workers else []
+
+    def gauges(self) -> dict[str, Any]:
+        """Every queue, cache and buffer."""
+        workers = self._daemon.workers
+        stamp = {"stamp": attrs.asdict(self._daemon.stamp.statistics())}
+        return stamp | (workers.gauges() if workers else {})
+
+    def book(self, instrument: InstrumentId, depth: int) -> BookView:
+        """The live book."""
+        workers = self._daemon.workers
+        book = workers.keeper.book(instrument) if workers else None
+        if book is None:
+            raise UnknownInstrument(f"{instrument} is not watched; see /streams for what is")
+        return BookView(
+            instrument=instrument,
+            symbol=self._symbol(instrument),
+            source="live",
+            in_sync=book.valid,
+            seq=book.seq,
+            exchange_us=book.exchange_us,
+            received_us=book.received_us,
+            bids=book.bids(depth),
+            asks=book.asks(depth),
+            levels=(len(book.bid_side), len(book.ask_side)),
+        )
+
+    async def history_book(self, instrument: InstrumentId, at_us: int, depth: int) -> BookView:
+        """The book at a moment, from history."""
+        workers = self._daemon.workers
+        reader = workers.history() if workers else None
+        if reader is None:
+            raise ConfigError("no history to ask: configure a sink of kind clickhouse and start the workers")
+        found = await reader.book_at(instrument, at_us)
+        if found.snapshot_us is None or found.last_us is None:
+            raise UnknownInstrument(f"history has no book of {instrument} at {iso(at_us)}")
+        return BookView(
+            instrument=instrument,
+            symbol=self._symbol(instrument),
+            source="history",
+            in_sync=found.in_sync,
+            seq=found.seq,
+            exchange_us=found.exchange_us,
+            received_us=found.last_us,
+            bids=found.bids[: depth or None],
+            asks=found.asks[: depth or None],
+            levels=(len(found.bids), len(found.asks)),
+            at_us=at_us,
+        )
+
+    def plugins(self) -> Sequence[dict[str, Any]]:
+        """What is installed, as ``ctcore plugins`` shows it."""
+        return [attrs.asdict(report) for report in self._daemon.plugins.plugins()]
+
+    def _symbol(self, instrument: InstrumentId) -> str:
+        workers = self._daemon.workers
+        feed = workers.feeds.get(instrument.exchange) if workers else None
+        catalogue = feed.catalogues.get(instrument.market) if feed else None
+        listed = catalogue.get(instrument) if catalogue else None
+        return listed.symbol if listed else ""

@@ -1,0 +1,391 @@
+"""Between the feeds and one sink: events become batches, batches are written, and wait on disk while they
+cannot be.
+
+::
+
+    offer ─▶ backlog in memory ─▶ in hand ─▶ sink.write_batch
+                   └──────▶ spool ──▶┘
+
+A batch is cut by size or age. Batches leave in the order they were cut: while the spool holds any, the next
+one comes from there. They are spooled when the sink fails, and when half of the memory is taken; the one in
+hand goes first, so that the order stays and a crash of ctcore finds it on the disk. It is acknowledged there
+once the sink has it.
+
+A batch offered again carries the same id and the same events, which is what lets a sink keep it once. When
+memory and disk are full, events are refused and counted, and every stream that lost any gets a gap
+(:mod:`ctcore.monitor.overflow`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import trio
+from loguru import logger
+
+from ctcore.contracts.sink import Sink
+from ctcore.errors import ConfigError, SpoolFull, StorageError
+from ctcore.model.ids import InstrumentId
+from ctcore.model.instrument import Instrument
+from ctcore.model.market import MarketEvent
+from ctcore.monitor.backlog import Backlog, Batch
+from ctcore.monitor.spool import Spool
+from ctcore.runtime.clock import Clock, SystemClock
+from ctcore.runtime.service import Service
+from ctcore.runtime.threads import BlockingWorker
+from ctcore.wire.backoff import BackoffPolicy
+
+DISK_RETRY_SEC = 1.0
+
+InThread = Callable[..., Awaitable[Any]]
+"""Calls ``function(*args)`` off the event loop, one at a time; raises StorageError when it takes too long."""
+
+
+@attrs.frozen
+class BatcherStatistics:
+    """Gauges and counts. ``down``: the sink's last answer was an error. ``last_write_us`` is None before the
+    first.
+
+    ``buffered`` events are in memory; ``refused`` events found no room anywhere; ``lost_streams`` wait to be
+    whole again after that.
+    """
+
+    buffered: int
+    pending_batches: int
+    spooled_batches: int
+    spooled_bytes: int
+    written_batches: int
+    written_events: int
+    refused: int
+    lost_streams: int
+    down: bool
+    last_error: str
+    last_write_us: int | None
+
+
+class Signal:
+    """Set by anybody, waited for by one, and gone once it was seen."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        """Wake the one that waits, or that will."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Wait until it is set."""
+        await self._event.wait()
+        self._event = trio.Event()
+
+
+class Batcher(Service):
+    """Feeds one sink. ``run_id`` must differ in every run of the daemon.
+
+    ``offer`` takes an event: an append, it never waits and never raises. Without ``spool_directory`` nothing
+    waits on disk. ``write_sec`` is the deadline of one write, ``drain_sec`` what the end may take to bring
+    memory to the sink or the spool. ``on_trouble`` is told, in a sentence, when the sink goes down or comes
+    back and when events are refused. ``wants_snapshot`` is told the order books of which history lost
+    events.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        *,
+        run_id: str,
+        batch_size: int = 500,
+        batch_interval_sec: float = 5.0,
+        max_buffered: int = 100_000,
+        spool_directory: Path | None = None,
+        spool_max_bytes: int = 1_000_000_000,
+        write_sec: float = 60.0,
+        drain_sec: float = 8.0,
+        backoff: BackoffPolicy | None = None,
+        rng: Random | None = None,
+        clock: Clock | None = None,
+        on_trouble: Callable[[str], None] = logger.warning,
+        wants_snapshot: Callable[[InstrumentId], None] | None = None,
+        in_thread: InThread | None = None,
+    ) -> None:
+        self.name = name
+        self._sink = sink
+        self._spool = None if spool_directory is None else Spool(spool_directory, max_bytes=spool_max_bytes)
+        self._interval_sec = batch_interval_sec
+        self._drain_sec = drain_sec
+        self._backoff = backoff or BackoffPolicy(first_sec=0.5, max_sec=30.0)
+        self._rng = rng or Random()
+        self._clock = clock or SystemClock()
+        self._on_trouble = on_trouble
+        self._wants_snapshot = wants_snapshot
+        self._in_thread = in_thread or BlockingWorker(name, deadline_sec=write_sec).run
+        self._disk_thread = in_thread or trio.to_thread.run_sync
+        self._backlog = Backlog(run_id, batch_size=batch_size, max_buffered=max_buffered,
+                                on_batch=self._batch_came, on_full=self._memory_full, on_room=self._memory_free)
+        self.offer: Callable[[MarketEvent], None] = self._backlog.offer
+        self._hand: Batch | None = None
+        self._down = self._opened = self._spool_full = self._told_full = False
+        self._instruments: dict[InstrumentId, Instrument] = {}
+        self._news: dict[InstrumentId, Instrument] = {}
+        self._written_batches = self._written_events = 0
+        self._last_error = ""
+        self._last_write_us: int | None = None
+        self._disk = trio.Lock()
+        self._work, self._spill, self._progress, self._stop = Signal(), Signal(), Signal(), Signal()
+
+    @property
+    def ready(self) -> bool:
+        """The sink has been opened."""
+        return self._opened
+
+    def describe(self, instruments: Iterable[Instrument]) -> None:
+        """Tell the sink about instruments, before their first event is written."""
+        self._news.update((instrument.id, instrument) for instrument in instruments)
+
+    def request_stop(self) -> bool:
+        """Finish: :meth:`run` brings memory to the sink or the spool and returns."""
+        self._stop.set()
+        return True
+
+    def outcome(self) -> tuple[str, str]:
+        """What became of the events, for a report: a word and a sentence."""
+        if len(self._backlog):
+            return "failed", f"{len(self._backlog)} events neither written nor spooled: {self._last_error}"
+        waiting = len(self._spool) if self._spool is not None else 0
+        written = f"{self._written_events} events written"
+        return ("spooled", f"{written}, {waiting} batches wait on disk") if waiting else ("written", written)
+
+    def statistics(self) -> BatcherStatistics:
+        """Gauges and counts so far."""
+        spooled = self._spool.statistics() if self._spool is not None else None
+        return BatcherStatistics(
+            buffered=len(self._backlog), pending_batches=len(self._backlog.batches),
+            spooled_batches=spooled.batches if spooled else 0, spooled_bytes=spooled.bytes if spooled else 0,
+            written_batches=self._written_batches, written_events=self._written_events,
+            refused=self._backlog.overflow.refused, lost_streams=len(self._backlog.overflow),
+            down=self._down, last_error=self._last_error, last_write_us=self._last_write_us)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write batches until asked to stop. Ready after the first attempt to open the sink.
+
+        Raises :class:`~ctcore.errors.ConfigError` when the sink or the spool says at once that no retry can
+        help.
+        """
+        self._opened = False
+        try:
+            if self._spool is not None:
+                await self._disk_thread(self._spool.open)
+            try:
+                await self._open()
+            except StorageError as error:
+                self._failed(error)
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._cut_by_age)
+                nursery.start_soon(self._write_all)
+                if self._spool is not None:
+                    nursery.start_soon(self._spill_all, self._spool)
+                await self._stop.wait()
+                self._backlog.cut()
+                with trio.move_on_after(self._drain_sec / 2):
+                    await self._wait_memory_empty()
+                nursery.cancel_scope.cancel()
+        finally:
+            await self._finish()
+
+    async def _cut_by_age(self) -> None:
+        while True:
+            await trio.sleep(self._interval_sec)
+            self._backlog.cut()
+
+    # Writing: one batch in hand at a time, tried until the sink has it.
+
+    async def _write_all(self) -> None:
+        while True:
+            await self._take()
+            backoff = self._backoff.start(self._rng)
+            while self._hand is not None and not await self._written(self._hand):
+                await trio.sleep(next(backoff))
+            await self._done()
+
+    async def _take(self) -> None:
+        """Take the oldest batch in hand: the spool's, else memory's."""
+        while self._hand is None:
+            try:
+                async with self._disk:
+                    await self._take_from_spool()
+                    if self._hand is None and self._backlog.batches:
+                        self._hand = self._backlog.batches.popleft()
+            except StorageError as error:
+                self._last_error = str(error)
+                await trio.sleep(DISK_RETRY_SEC)
+                continue
+            if self._hand is None:
+                await self._work.wait()
+
+    async def _take_from_spool(self) -> None:
+        if self._spool is not None and len(self._spool):
+            found = await self._disk_thread(self._spool.peek)
+            if found is not None:
+                self._hand = Batch(found.batch_id, list(found.events), spooled=True)
+
+    async def _written(self, batch: Batch) -> bool:
+        """Try once to write a batch."""
+        try:
+            if not self._opened:
+                await self._open()
+            await self._describe()
+            await self._in_thread(self._sink.write_batch, batch.id, batch.events)
+        except (StorageError, ConfigError) as error:
+            self._failed(error)
+            return False
+        if self._down:
+            self._down = False
+            self._on_trouble(f"{self.name}: the sink is back, {len(self._backlog.batches)} batches wait in memory "
+                             f"and {len(self._spool) if self._spool is not None else 0} in the spool")
+        self._written_batches += 1
+        self._written_events += len(batch.events)
+        self._last_write_us = self._clock.now_us()
+        return True
+
+    async def _done(self) -> None:
+        """The sink has the batch in hand: forget it, durably where it is on the disk."""
+        async with self._disk:
+            batch, self._hand = self._hand, None
+            if batch is not None and batch.spooled and self._spool is not None:
+                try:
+                    await self._disk_thread(self._spool.ack, batch.id)
+                except StorageError as error:
+                    self._last_error = str(error)  # it is offered again, and the sink knows its id
+            elif batch is not None:
+                self._backlog.left(batch)
+            self._spool_full = False
+        self._spill.set()
+        self._progress.set()
+
+    async def _open(self) -> None:
+        await self._in_thread(self._sink.open)
+        self._opened = True
+        self._news = {**self._instruments, **self._news}
+        await self._describe()
+
+    async def _describe(self) -> None:
+        if not self._news:
+            return
+        news = dict(self._news)
+        await self._in_thread(self._sink.describe, list(news.values()))
+        self._instruments.update(news)
+        self._news = {key: value for key, value in self._news.items() if news.get(key) is not value}
+
+    def _failed(self, error: StorageError | ConfigError) -> None:
+        self._last_error = str(error)
+        if not self._down:
+            self._down = True
+            self._on_trouble(f"{self.name}: the sink is down, batches wait: {error}")
+        self._spool_full = False  # somebody may have made room on the disk
+        self._spill.set()
+
+    # Spilling: memory moves to the disk, oldest first.
+
+    async def _spill_all(self, spool: Spool) -> None:
+        while True:
+            await self._spill.wait()
+            while self._must_spill():
+                if not await self._spill_one(spool):
+                    await trio.sleep(DISK_RETRY_SEC)
+
+    def _must_spill(self) -> bool:
+        waits = bool(self._backlog.batches) or (self._hand is not None and not self._hand.spooled)
+        return waits and not self._spool_full and (self._down or self._backlog.half_full)
+
+    async def _spill_one(self, spool: Spool) -> bool:
+        """Spool the oldest batch of memory; False when the disk fails."""
+        async with self._disk:
+            in_hand = self._hand is not None and not self._hand.spooled
+            batch = self._hand if in_hand else next(iter(self._backlog.batches), None)
+            if batch is None:
+                return True
+            try:
+                await self._disk_thread(spool.append, batch.id, batch.events)
+            except SpoolFull as error:
+                self._disk_full(error)
+                return True
+            except StorageError as error:
+                self._last_error = str(error)
+                return False
+            batch.spooled = True
+            self._told_full = False
+            if not in_hand:
+                self._backlog.batches.popleft()
+            self._backlog.left(batch)
+        self._work.set()
+        self._progress.set()
+        return True
+
+    def _disk_full(self, error: SpoolFull) -> None:
+        self._spool_full = True
+        self._last_error = str(error)
+        if not self._told_full:
+            self._told_full = True
+            self._on_trouble(f"{self.name}: {error}; batches stay in memory, and once that is full events are refused")
+
+    # What the backlog tells.
+
+    def _batch_came(self) -> None:
+        self._work.set()
+        if self._down or self._backlog.half_full:
+            self._spill.set()
+
+    def _memory_full(self) -> None:
+        reason = f": {self._last_error}" if self._last_error else ""
+        self._on_trouble(f"{self.name}: no room for more events, they are being refused and counted{reason}")
+
+    def _memory_free(self, books: list[InstrumentId]) -> None:
+        self._on_trouble(f"{self.name}: there is room again; {self._backlog.overflow.refused} events were refused "
+                         "in all, each stream concerned has a gap")
+        if self._wants_snapshot is not None:
+            for instrument in books:
+                self._wants_snapshot(instrument)
+
+    # The end.
+
+    async def _wait_memory_empty(self) -> None:
+        while self._backlog.batches or (self._hand is not None and not self._hand.spooled):
+            await self._progress.wait()
+
+    async def _finish(self) -> None:
+        """Bring what is left in memory to the disk, or to the sink where there is none, and let go of both."""
+        self._backlog.tell_gaps()
+        self._backlog.cut()
+        if self._hand is not None and not self._hand.spooled:
+            self._backlog.batches.appendleft(self._hand)
+        self._hand = None
+        with trio.move_on_after(self._drain_sec / 2, shield=True):
+            try:
+                await self._empty_memory()
+            except (StorageError, ConfigError) as error:
+                self._last_error = str(error)
+            try:
+                await self._in_thread(self._sink.close)
+            except StorageError as error:
+                self._last_error = str(error)
+            if self._spool is not None:
+                await self._disk_thread(self._spool.close)
+        if len(self._backlog):
+            self._on_trouble(f"{self.name}: {self.outcome()[1]}")
+
+    async def _empty_memory(self) -> None:
+        while self._backlog.batches:
+            batch = self._backlog.batches[0]
+            if self._spool is not None:
+                await self._disk_thread(self._spool.append, batch.id, batch.events)
+            elif self._opened:
+                await self._in_thread(self._sink.write_batch, batch.id, batch.events)
+            else:
+                return
+            self._backlog.left(self._backlog.batches.popleft())

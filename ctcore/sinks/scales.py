@@ -1,0 +1,199 @@
+"""Which id and which scales each instrument's rows are written with. Pure: no I/O, no clock.
+
+An id stands for a name and its two scales, so that rows tell their own scale for ever. Scales come from the
+instrument's description, or from the numbers themselves where none came. They only grow: when a number fits
+no more (a finer tick, an average price), the instrument gets finer scales and so a new id; when no scale
+fits (more than 15 digits, infinity), the scale becomes :data:`RAW` and the bits of the float are kept
+instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import attrs
+
+from ctcore.model.ids import InstrumentId, Market
+from ctcore.model.instrument import Instrument
+from ctcore.model.market import BookDelta, BookSnapshot, MarketEvent, Trade
+
+RAW = -1
+"""The scale of numbers kept as the bits of their float."""
+
+_FINEST = 15
+_EXACT = 2.0**53
+
+Numbers: TypeAlias = tuple[list[float], list[float]]
+
+
+def factor(scale: int) -> float:
+    """What a float is multiplied by before it is rounded to an integer; 0 for :data:`RAW`."""
+    return 0.0 if scale == RAW else 10.0**scale
+
+
+def fits(value: float, scale: int) -> bool:
+    """Does the integer give back the very same float? The engine asks the same of every number it is given."""
+    by = factor(scale)
+    scaled = value * by
+    return abs(scaled) < _EXACT and round(scaled) / by == value
+
+
+def wide_enough(values: Iterable[float], scale: int) -> int:
+    """The smallest scale from ``scale`` up that keeps every value exactly, :data:`RAW` if there is none."""
+    if scale == RAW:
+        return RAW
+    for value in values:
+        while not fits(value, scale):
+            scale += 1
+            if scale > _FINEST:
+                return RAW
+    return scale
+
+
+@attrs.frozen
+class InstrumentRow:
+    """A row of ``instruments``, without the moment it was written."""
+
+    id: int
+    exchange: str
+    market: str
+    pair: str
+    symbol: str
+    kind: str
+    price_scale: int
+    quantity_scale: int
+    tick: float
+    lot: float
+    contract_size: float
+    inverse: int
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """Whose row it is."""
+        return self.exchange, self.market, self.pair
+
+
+@attrs.frozen
+class Written:
+    """How an instrument's numbers are written now."""
+
+    instrument: InstrumentId
+    id: int
+    price_factor: float
+    quantity_factor: float
+
+
+class Scales:
+    """Every instrument's current row. ``rows`` are those that the database holds, oldest first.
+
+    Changes wait in :attr:`pending` until they are stored, which must come before rows that refer to them.
+    """
+
+    def __init__(self, rows: Iterable[InstrumentRow] = ()) -> None:
+        self._rows: dict[tuple[str, str, str], InstrumentRow] = {}
+        self._ids: dict[int, InstrumentRow] = {}
+        self._written: dict[InstrumentId, Written] = {}
+        self.pending: list[InstrumentRow] = []
+        self.widened = 0
+        for row in rows:
+            self._keep(row)
+
+    def describe(self, instrument: Instrument) -> None:
+        """Take an instrument's catalogue row; its scales never shrink."""
+        known = self._rows.get(_name(instrument.id))
+        price_scale, quantity_scale = instrument.price_scale, instrument.quantity_scale
+        if known is not None:
+            price_scale = _larger(price_scale, known.price_scale)
+            quantity_scale = _larger(quantity_scale, known.quantity_scale)
+        self._change(InstrumentRow(
+            0, *_name(instrument.id), instrument.symbol, str(instrument.kind), price_scale, quantity_scale,
+            float(instrument.tick_size), float(instrument.lot_size), float(instrument.contract_size),
+            int(instrument.inverse)))
+
+    def written(self, instrument: InstrumentId) -> Written | None:
+        """How to write an instrument now; None while nothing is known of it."""
+        return self._written.get(instrument)
+
+    def widen(self, events: Iterable[MarketEvent]) -> None:
+        """Make every instrument's scales hold the numbers of these events exactly."""
+        numbers: dict[InstrumentId, Numbers] = {}
+        for event in events:
+            _collect(event, numbers.setdefault(event.instrument, ([], [])))
+        for instrument, (prices, quantities) in numbers.items():
+            row = self._rows.get(_name(instrument)) or _unknown(instrument)
+            self._change(attrs.evolve(
+                row, price_scale=wide_enough(prices, row.price_scale),
+                quantity_scale=wide_enough(quantities, row.quantity_scale)))
+
+    def know(self, instrument: InstrumentId) -> None:
+        """Give an instrument a row before any number of it is known."""
+        if _name(instrument) not in self._rows:
+            self._change(_unknown(instrument))
+
+    def ids_of(self, instruments: Iterable[InstrumentId]) -> list[int]:
+        """Every id that rows of these instruments were ever written with."""
+        names = {_name(instrument) for instrument in instruments}
+        return sorted(row.id for row in self._ids.values() if row.name in names)
+
+    def keep_raw(self, instruments: Iterable[InstrumentId]) -> None:
+        """Keep the bits of these instruments' floats from now on."""
+        for instrument in instruments:
+            row = self._rows[_name(instrument)]
+            self._change(attrs.evolve(row, price_scale=RAW, quantity_scale=RAW))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _change(self, row: InstrumentRow) -> None:
+        row = attrs.evolve(row, id=self._id_of(row))
+        known = self._rows.get(row.name)
+        if row == known:
+            return
+        if known is not None and known.id != row.id:
+            self.widened += 1
+        self._keep(row)
+        self.pending.append(row)
+
+    def _keep(self, row: InstrumentRow) -> None:
+        self._rows[row.name] = row
+        self._ids[row.id] = row
+        instrument = InstrumentId(row.exchange, Market(row.market), row.pair)
+        self._written[instrument] = Written(
+            instrument, row.id, factor(row.price_scale), factor(row.quantity_scale))
+
+    def _id_of(self, row: InstrumentRow) -> int:
+        """A hash, so that two writers agree without asking each other; the next free number on a collision."""
+        text = ":".join((*row.name, str(row.price_scale), str(row.quantity_scale)))
+        number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
+        while (other := self._ids.get(number)) is not None and not _same_identity(other, row):
+            number = (number + 1) % 2**32
+        return number
+
+
+def _unknown(instrument: InstrumentId) -> InstrumentRow:
+    return InstrumentRow(0, *_name(instrument), "", "", 0, 0, 0.0, 0.0, 1.0, 0)
+
+
+def _name(instrument: InstrumentId) -> tuple[str, str, str]:
+    return instrument.exchange, str(instrument.market), instrument.pair
+
+
+def _larger(scale: int, known: int) -> int:
+    return RAW if RAW in (scale, known) else max(scale, known)
+
+
+def _same_identity(a: InstrumentRow, b: InstrumentRow) -> bool:
+    return (a.name, a.price_scale, a.quantity_scale) == (b.name, b.price_scale, b.quantity_scale)
+
+
+def _collect(event: MarketEvent, numbers: Numbers) -> None:
+    prices, quantities = numbers
+    if isinstance(event, BookSnapshot | BookDelta):
+        for levels in (event.bids, event.asks):
+            prices.extend(price for price, _ in levels)
+            quantities.extend(quantity for _, quantity in levels)
+    elif isinstance(event, Trade):
+        prices.append(event.price)
+        quantities.append(event.quantity)

@@ -1,0 +1,259 @@
+"""Everything that can be stopped and started again while the API stays: simulators, feeds, the monitor, the
+sinks.
+
+The nesting of the blocks in :func:`open_workers` is the order of the end, inside out: feeds stop first, so
+that the sinks below get their last events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+
+from ctcore.config import Config, ExchangeConfig
+from ctcore.contracts.driver import DriverPlugin
+from ctcore.contracts.plugin.manager import PluginManager
+from ctcore.feed.connection import Observer
+from ctcore.feed.keeper import BookKeeper
+from ctcore.feed.venue import VenueFeed
+from ctcore.model.ids import Channel, Subscription
+from ctcore.model.market import Gap, GapReason
+from ctcore.monitor.batcher import Batcher
+from ctcore.monitor.history import HistoryReader
+from ctcore.monitor.monitor import Monitor
+from ctcore.runtime.bus import Bus
+from ctcore.runtime.service import RestartForever, ServiceStatus
+from ctcore.runtime.shutdown import Phase, ShutdownReport
+from ctcore.runtime.supervisor import Supervisor, open_supervisor
+from ctcore.sim.service import SimulatedVenue
+from ctcore.wire.backoff import BackoffPolicy
+from ctcore.wire.network import Network
+
+SIMULATOR_START_SEC = 20.0
+RESTART = RestartForever(BackoffPolicy(first_sec=1.0, max_sec=30.0))
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """What the workers need from outside. ``run_id`` makes the names of this run's batches unlike any
+    other's."""
+
+    config: Config
+    plugins: PluginManager
+    network: Network
+    stamp: Callable[[], int]
+    observer: Observer
+    run_id: str
+    tapped: bool = False
+
+
+class Workers:
+    """The running workers, to be looked at from outside; made by :func:`open_workers`."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        bus: Bus,
+        keeper: BookKeeper,
+        monitor: Monitor,
+        batchers: tuple[Batcher, ...],
+        feeds: tuple[VenueFeed, ...],
+        rungs: Mapping[str, Supervisor],
+    ) -> None:
+        self.bus = bus
+        self.keeper = keeper
+        self.monitor = monitor
+        self.feeds = {feed.driver.info.id: feed for feed in feeds}
+        self._around = around
+        self._batchers = batchers
+        self._rungs = rungs
+        self._readers = _readers(around.config)
+
+    def services(self) -> list[ServiceStatus]:
+        """Every supervised service, the innermost last."""
+        rungs = [status for rung in self._rungs.values() for status in rung.statistics()]
+        return [*rungs, *(status for feed in self.feeds.values() for status in feed.connections())]
+
+    def unready(self) -> list[str]:
+        """What is not whole yet, one line each."""
+        lines = [line for feed in self.feeds.values() for line in feed.unready]
+        return [*lines, *(f"{batcher.name}: not open" for batcher in self._batchers if not batcher.ready)]
+
+    def gauges(self) -> dict[str, Any]:
+        """Every queue, buffer and budget, as plain data."""
+        gauges: dict[str, Any] = {"bus": attrs.asdict(self.bus.statistics()), "rings": self.monitor.ring_sizes()}
+        gauges |= {batcher.name: attrs.asdict(batcher.statistics()) for batcher in self._batchers}
+        return gauges | {feed.name: attrs.asdict(feed.statistics()) for feed in self.feeds.values()}
+
+    def history(self) -> HistoryReader | None:
+        """Whom to ask about the past; None when no sink can be asked."""
+        return next(iter(self._readers), None)
+
+    def last_seen(self) -> dict[str, dict[str, int]]:
+        """Exchange time of each stream's newest event, for the state file: instrument -> channel ->
+        microseconds."""
+        seen: dict[str, dict[str, int]] = {}
+        for stream in self.keeper.statistics():
+            if stream.last_exchange_us is not None:
+                seen.setdefault(str(stream.instrument), {})[str(stream.channel)] = stream.last_exchange_us
+        return seen
+
+    def phases(self) -> list[Phase]:
+        """The steps of an orderly end."""
+        return [
+            Phase("feeds", 5.0, partial(self._stop, "feeds")),
+            Phase("monitor", 1.0, partial(self._stop, "monitor")),
+            Phase("simulators", 3.0, partial(self._stop, "simulators")),
+            Phase("history", 15.0, self._close_history, reserve_sec=5.0, essential=True),
+        ]
+
+    async def _stop(self, rung: str, report: ShutdownReport) -> None:
+        for name, graceful in (await self._rungs[rung].stop_all()).items():
+            report.add("service", name, "stopped" if graceful else "cancelled")
+
+    async def _close_history(self, report: ShutdownReport) -> None:
+        for reader in self._readers:
+            await reader.aclose()
+        await self._rungs["sinks"].stop_all(deadline_sec=12.0)
+        for batcher in self._batchers:
+            report.add("sink", batcher.name, *batcher.outcome())
+
+
+@asynccontextmanager
+async def open_workers(
+    around: Surroundings, last_seen: Mapping[str, Mapping[str, int]]
+) -> AsyncIterator[Workers]:
+    """Start everything the configuration wants and stop it on leaving.
+
+    ``last_seen`` is what :meth:`Workers.last_seen` said at the end of the run before: the time since then is
+    a gap.
+    """
+    config = around.config
+    bus = Bus()
+    keeper = BookKeeper(bus.publish)
+    async with open_supervisor(stop_sec=15.0) as sinks:
+        batchers = tuple(_batcher(around, name) for name in config.sinks)
+        for batcher in batchers:
+            sinks.add(batcher, RESTART)
+        async with open_supervisor() as simulators:
+            venues = await _simulated(around, simulators)
+            monitor = _monitor(around, bus, keeper, batchers)
+            async with open_supervisor() as monitors:
+                monitors.add(monitor, RESTART)
+                _expect(keeper, config.subscriptions)
+                _declare_absence(keeper, config.subscriptions, last_seen, around.stamp())
+                async with open_supervisor() as feeds:
+                    running = tuple(
+                        _feed(around, keeper, bus, monitor, venues, exchange) for exchange in _wanted(config)
+                    )
+                    for feed in running:
+                        feeds.add(feed, RESTART)
+                    rungs = {"sinks": sinks, "simulators": simulators, "monitor": monitors, "feeds": feeds}
+                    yield Workers(around, bus, keeper, monitor, batchers, running, rungs)
+
+
+def _wanted(config: Config) -> list[str]:
+    """Exchanges that something is wanted of, in the order of the configuration."""
+    wanted = {subscription.instrument.exchange for subscription in config.subscriptions}
+    return [exchange for exchange in config.exchanges if exchange in wanted]
+
+
+def _batcher(around: Surroundings, name: str) -> Batcher:
+    config, sink = around.config, around.config.sinks[name]
+    plugin = around.plugins.sinks[sink.kind]
+    return Batcher(
+        name,
+        plugin.create(sink.options),
+        run_id=around.run_id,
+        batch_size=config.monitor.batch_size,
+        batch_interval_sec=config.monitor.flush_interval_sec,
+        spool_directory=config.spool.dir / name,
+        spool_max_bytes=config.spool.max_mb * 1024 * 1024,
+    )
+
+
+async def _simulated(around: Surroundings, rung: Supervisor) -> dict[str, SimulatedVenue]:
+    """Start the simulated venues that the configuration wants and wait until they serve."""
+    venues = {}
+    for name in _wanted(around.config):
+        exchange = around.config.exchanges[name]
+        if exchange.simulated:
+            plugin = around.plugins.drivers[name]
+            venues[name] = SimulatedVenue(plugin, exchange.simulator.options, exchange.simulator.port)
+            rung.add(venues[name], RESTART)
+    with trio.fail_after(SIMULATOR_START_SEC):
+        await rung.wait_ready()
+    return venues
+
+
+def _monitor(around: Surroundings, bus: Bus, keeper: BookKeeper, batchers: tuple[Batcher, ...]) -> Monitor:
+    config = around.config
+    return Monitor(
+        bus,
+        keeper,
+        batchers,
+        config.subscriptions,
+        stamp=around.stamp,
+        ring_size=config.monitor.ring_buffer_size,
+        snapshot_interval_sec=config.monitor.snapshot_interval_sec,
+    )
+
+
+def _feed(
+    around: Surroundings,
+    keeper: BookKeeper,
+    bus: Bus,
+    monitor: Monitor,
+    venues: Mapping[str, SimulatedVenue],
+    name: str,
+) -> VenueFeed:
+    plugin, exchange = around.plugins.drivers[name], around.config.exchanges[name]
+    driver = plugin.create(_endpoints(plugin, exchange, venues.get(name)), exchange.options)
+    wanted = {s for s in around.config.subscriptions if s.instrument.exchange == name}
+    return VenueFeed(
+        driver,
+        wanted,
+        keeper=keeper,
+        network=around.network,
+        stamp=around.stamp,
+        observer=around.observer,
+        on_instruments=monitor.describe,
+        publish_status=bus.publish,
+        tapped=around.tapped,
+    )
+
+
+def _endpoints(plugin: DriverPlugin, exchange: ExchangeConfig, venue: SimulatedVenue | None) -> Any:
+    if venue is None:
+        return exchange.endpoints(plugin.info)
+    return venue.endpoints().override(exchange.rest, exchange.stream)
+
+
+def _expect(keeper: BookKeeper, subscriptions: tuple[Subscription, ...]) -> None:
+    for wanted in subscriptions:
+        keeper.watch(wanted.instrument, wanted.depth if wanted.channel is Channel.ORDERBOOK else None)
+
+
+def _declare_absence(
+    keeper: BookKeeper,
+    subscriptions: tuple[Subscription, ...],
+    last_seen: Mapping[str, Mapping[str, int]],
+    now_us: int,
+) -> None:
+    """Open the gap of the time nobody watched; a stream's first event closes it."""
+    for instrument, channel in dict.fromkeys((s.instrument, s.channel) for s in subscriptions):
+        begin_us = last_seen.get(str(instrument), {}).get(str(channel))
+        if begin_us is not None:
+            absence = GapReason.RESTART, begin_us, None, "the daemon was down"
+            keeper.gap(Gap(instrument, begin_us, now_us, channel, *absence))
+
+
+def _readers(config: Config) -> list[HistoryReader]:
+    return [HistoryReader(sink.options) for sink in config.sinks.values() if sink.kind == "clickhouse"]
+
+

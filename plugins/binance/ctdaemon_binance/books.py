@@ -1,0 +1,162 @@
+"""The order books of one Binance connection.
+
+Order of a book from the diff stream (web-socket-streams.md, "How to manage a local order book correctly"; the
+numbers stand in the code where each step is done, here or in :mod:`ctcore.book.sequence`):
+
+1. Open the stream ``<symbol>@depth@100ms`` and buffer its events.
+2. Get ``/depth``; the first event buffered triggers it.
+3. If the snapshot's ``lastUpdateId`` is below the first event's ``U``, get it again.
+4. Drop buffered events with ``u <= lastUpdateId`` (futures: ``u < lastUpdateId``).
+5. The first event kept must hold ``lastUpdateId + 1`` (futures: ``lastUpdateId``) in ``[U, u]``.
+6. Each event follows the one before: ``U == u + 1`` (futures: ``pu == u``), or the book starts again from 2.
+
+The partial streams carry the whole window each time: every message is a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import msgspec
+
+from ctcore.book.sequence import PREVIOUS_ID_RANGE, SNAPSHOT_IN_STREAM, SNAPSHOT_THEN_RANGE
+from ctcore.contracts.driver import BookStatistics, BookStream, Effect, Fetch
+from ctcore.errors import DecodeError
+from ctcore.model.ids import InstrumentId, Market
+from ctcore.model.market import BookDelta, BookSnapshot
+from ctcore.model.time import US_PER_MS, US_PER_SEC
+from ctdaemon_binance import rest, wire
+from ctdaemon_binance.events import InstrumentOf
+
+BOOK = "book"
+"""The purpose of a Fetch that gets a snapshot."""
+
+_QUIET_US = 3 * US_PER_SEC
+"""A book whose stream has brought nothing for so long gets its snapshot without waiting for a first event."""
+
+
+class Books:
+    """Books by symbol, each a :class:`BookStream`.
+
+    ``instrument_of`` names the instrument of a symbol seen for the first time, or refuses it.
+    """
+
+    def __init__(self, market: Market, base: str, limit: int, instrument_of: InstrumentOf) -> None:
+        self._market = market
+        self._base = base
+        self._limit = limit
+        self._instrument_of = instrument_of
+        self._rule = SNAPSHOT_THEN_RANGE if market is Market.SPOT else PREVIOUS_ID_RANGE
+        self._diffs: dict[str, BookStream] = {}
+        self._windows: dict[str, BookStream] = {}
+        self._quiet_since_us: dict[str, int] = {}
+        self._refused: set[str] = set()
+
+    def __iter__(self) -> Iterator[BookStream]:
+        yield from self._diffs.values()
+        yield from self._windows.values()
+
+    @property
+    def in_sync(self) -> bool:
+        """Every book that was not refused is."""
+        return all(book.in_sync or book.symbol in self._refused for book in self)
+
+    def statistics(self) -> dict[InstrumentId, BookStatistics]:
+        """Counts of every book."""
+        return {book.instrument: book.statistics() for book in self}
+
+    def of(self, instrument: InstrumentId) -> BookStream | None:
+        """The book of an instrument, if this connection keeps it."""
+        return next((book for book in self if book.instrument == instrument), None)
+
+    def expect(self, symbol: str, *, window: bool) -> BookStream:
+        """Keep a book from the diff stream, or from a partial one (``window``)."""
+        instrument = self._instrument_of(symbol)
+        if window:
+            book = BookStream(symbol, instrument, SNAPSHOT_IN_STREAM, _ask_nothing, snapshot_in_stream=True)
+            return self._windows.setdefault(symbol, book)
+        self._windows.pop(symbol, None)
+        book = BookStream(symbol, instrument, self._rule, partial(self._ask, symbol, instrument))
+        return self._diffs.setdefault(symbol, book)
+
+    def subscribed(self, symbol: str, now_us: int) -> None:
+        """The venue acknowledged the stream."""
+        if symbol in self._diffs:
+            self._quiet_since_us[symbol] = now_us
+
+    def refuse(self, symbol: str) -> None:
+        """The venue does not give this book: it is no longer waited for."""
+        self._refused.add(symbol)
+
+    def tick(self, now_us: int) -> list[Effect]:
+        """Ask for the snapshot of books whose stream is quiet from the start (2. without a first event), and
+        doubt those that have gone quiet.
+        """
+        due = [s for s, since_us in self._quiet_since_us.items() if now_us - since_us >= _QUIET_US]
+        effects = [effect for book in self for effect in book.tick(now_us)]
+        for symbol in due:
+            del self._quiet_since_us[symbol]
+            effects += self._diffs[symbol].request_snapshot(now_us)
+        return effects
+
+    def spot_diff(self, payload: bytes, now_us: int) -> Iterable[Effect]:
+        """An event of spot's diff stream."""
+        try:
+            told = wire.DEPTH.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise DecodeError(f"binance depth: {error}: {payload[:160]!r}", kind="depth") from None
+        book = self._diffs.get(told.s) or self.expect(told.s, window=False)
+        first, last = told.U, told.u
+        if first > last:
+            raise DecodeError(f"binance depth {told.s}: U {first} above u {last}", kind="depth")
+        exchange_us = told.E * US_PER_MS
+        delta = BookDelta(book.instrument, exchange_us, now_us, first, first - 1, last, told.b, told.a)
+        return book.delta(delta, now_us)
+
+    def futures_diff(self, payload: bytes, now_us: int) -> Iterable[Effect]:
+        """An event of the futures' diff stream."""
+        try:
+            told = wire.DEPTH.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise DecodeError(f"binance depth: {error}: {payload[:160]!r}", kind="depth") from None
+        book = self._diffs.get(told.s) or self.expect(told.s, window=False)
+        first, last, prev = told.U, told.u, told.pu
+        if first > last or prev < 0:
+            raise DecodeError(f"binance depth {told.s}: U {first}, u {last}, pu {prev}", kind="depth")
+        exchange_us = (told.T or told.E) * US_PER_MS
+        delta = BookDelta(book.instrument, exchange_us, now_us, first, prev, last, told.b, told.a)
+        return book.delta(delta, now_us)
+
+    def spot_window(self, symbol: str, payload: bytes, now_us: int) -> Iterable[Effect]:
+        """A message of spot's partial stream: the symbol is known from the stream's name, the time from
+        nowhere."""
+        told = rest.decode(wire.PARTIAL_DEPTH, payload, "partialDepth")
+        return self._window(symbol, now_us, told.lastUpdateId, told.bids, told.asks, now_us)
+
+    def futures_window(self, payload: bytes, now_us: int) -> Iterable[Effect]:
+        """A message of the futures' partial stream, of the diff stream's shape."""
+        told = rest.decode(wire.DEPTH, payload, "partialDepth")
+        return self._window(told.s, (told.T or told.E) * US_PER_MS, told.u, told.b, told.a, now_us)
+
+    def _window(
+        self, symbol: str, exchange_us: int, seq: int, bids: wire.Levels, asks: wire.Levels, now_us: int
+    ) -> Iterable[Effect]:
+        """Levels of quantity 0 have no place in a window; an older window than the last is dropped."""
+        if symbol in self._diffs:
+            return ()
+        book = self._windows.get(symbol) or self.expect(symbol, window=True)
+        if book.in_sync and seq < book.sequence.at:
+            book.sequence.dropped += 1
+            return ()
+        return book.snapshot(BookSnapshot(book.instrument, exchange_us, now_us, seq, bids, asks), now_us)
+
+    def _ask(self, symbol: str, instrument: InstrumentId, delay_sec: float) -> Iterable[Effect]:
+        self._quiet_since_us.pop(symbol, None)
+        request = rest.build_depth(self._base, self._market, symbol, self._limit)
+        return (Fetch(request, BOOK, instrument, delay_sec),)
+
+
+def _ask_nothing(delay_sec: float) -> Iterable[Effect]:  # noqa: ARG001  the asker's signature
+    """The next message of a partial stream is the new picture."""
+    return ()
