@@ -15,11 +15,10 @@ from loguru import logger
 
 from ctcore.config import Config
 from ctcore.contracts.plugin.manager import PluginManager
-from ctcore.errors import ConfigError, CtcoreError
+from ctcore.errors import ConfigError, CtcoreError, ServiceFailed, raise_sole
 from ctcore.feed.connection import Observer
 from ctcore.feed.observer import LoggingObserver
 from ctcore.runtime.clock import Clock, MonotonicStamp, SystemClock
-from ctcore.runtime.contain import Failure
 from ctcore.runtime.shutdown import Phase, ShutdownReport, StopSignals, run_shutdown
 from ctcore.runtime.state_file import DaemonState, StateDirectory
 from ctcore.wire.network import Network, SocketNetwork
@@ -58,6 +57,7 @@ class Daemon:
         self.started_us: int | None = None
         self.stopped_us: int | None = None
         self.error = ""
+        self.api_url = ""
         self._network = network or SocketNetwork()
         self._observer = observer or LoggingObserver()
         self._state = StateDirectory(config.state.dir, name=config.state.name)
@@ -77,20 +77,27 @@ class Daemon:
         Raises :class:`~ctcore.errors.ConfigError` when the API's port, the state directory or a simulator's
         port is not to be had.
         """
-        from ctcore.api.server import open_api
-
         self._signals = signals
         with self._state:
             self._resume()
-            async with open_api(self), trio.open_nursery() as nursery:
-                self._nursery = nursery
-                await self.start()
-                nursery.start_soon(self._keep_state)
-                task_status.started()
-                await signals.graceful.wait()
-                await self.stop(signals.name)
-                nursery.cancel_scope.cancel()
+            try:
+                await self._serve(signals, task_status)
+            except BaseExceptionGroup as group:
+                raise_sole(group)
         return self._report
+
+    async def _serve(self, signals: StopSignals, task_status: trio.TaskStatus[None]) -> None:
+        from ctcore.api.hosting import open_api
+
+        async with open_api(self) as self.api_url, trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await self.start()
+            nursery.start_soon(self._keep_state)
+            task_status.started()
+            await signals.graceful.wait()
+            await self.stop(signals.name)
+            self._nursery = None
+            nursery.cancel_scope.cancel()
 
     async def start(self) -> None:
         """Start the workers; nothing happens when they run. Raises what keeps them from starting."""
@@ -100,15 +107,19 @@ class Daemon:
             self._stopping, self._ended = trio.Event(), trio.Event()
             self.started_us, self.stopped_us, self.error = self.clock.now_us(), None, ""
             try:
-                with trio.fail_after(START_SEC):
-                    await self._nursery.start(self._work)
-            except ExceptionGroup as group:
-                failure = Failure(group)
-                self.error = failure.text
-                raise failure.errors[0] from group
+                await self._start_workers(self._nursery)
             except CtcoreError as error:
                 self.error = str(error)
                 raise
+
+    async def _start_workers(self, nursery: trio.Nursery) -> None:
+        try:
+            with trio.fail_after(START_SEC):
+                await nursery.start(self._work)
+        except trio.TooSlowError:
+            raise ServiceFailed(f"the workers did not start within {START_SEC:g} s") from None
+        except BaseExceptionGroup as group:
+            raise_sole(group)
 
     async def stop(self, reason: str) -> ShutdownReport:
         """Stop the workers gracefully, within the shutdown budget; nothing happens when they are stopped."""

@@ -26,6 +26,7 @@ Whose fault it is, is the class; whether another try can help, is :attr:`CtcoreE
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 
 class CtcoreError(Exception):
@@ -134,3 +135,19 @@ class MailboxFull(CtcoreError):
 
 class ServiceFailed(CtcoreError):
     """A supervised service used up its restarts."""
+
+
+def raise_sole(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """Raise the one error that a group of failures stands for.
+
+    Tasks of one nursery that fail together mostly tell one story: the first of our errors is raised alone.
+    Where something else is in the group (a cancellation, a mistake of ours), that matters more and is raised
+    as it is.
+    """
+    ours, others = group.split(CtcoreError)
+    if others is not None:
+        raise others from None
+    first: BaseException = ours if ours is not None else group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    raise first from None

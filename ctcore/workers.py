@@ -21,7 +21,7 @@ from ctcore.contracts.plugin.manager import PluginManager
 from ctcore.feed.connection import Observer
 from ctcore.feed.keeper import BookKeeper
 from ctcore.feed.venue import VenueFeed
-from ctcore.model.ids import Channel, Subscription
+from ctcore.model.ids import Channel, InstrumentId, Subscription
 from ctcore.model.market import Gap, GapReason
 from ctcore.monitor.batcher import Batcher
 from ctcore.monitor.history import HistoryReader
@@ -137,7 +137,7 @@ async def open_workers(
     bus = Bus()
     keeper = BookKeeper(bus.publish)
     async with open_supervisor(stop_sec=15.0) as sinks:
-        batchers = tuple(_batcher(around, name) for name in config.sinks)
+        batchers = tuple(_batcher(around, keeper, name) for name in config.sinks)
         for batcher in batchers:
             sinks.add(batcher, RESTART)
         async with open_supervisor() as simulators:
@@ -163,18 +163,26 @@ def _wanted(config: Config) -> list[str]:
     return [exchange for exchange in config.exchanges if exchange in wanted]
 
 
-def _batcher(around: Surroundings, name: str) -> Batcher:
+def _batcher(around: Surroundings, keeper: BookKeeper, name: str) -> Batcher:
     config, sink = around.config, around.config.sinks[name]
     plugin = around.plugins.sinks[sink.kind]
-    return Batcher(
-        name,
+
+    def snapshot(instrument: InstrumentId) -> None:
+        picture = keeper.picture(instrument, around.stamp())
+        if picture is not None:
+            batcher.offer(picture)
+
+    batcher = Batcher(
+        f"sink {name}",
         plugin.create(sink.options),
         run_id=around.run_id,
         batch_size=config.monitor.batch_size,
         batch_interval_sec=config.monitor.flush_interval_sec,
         spool_directory=config.spool.dir / name,
         spool_max_bytes=config.spool.max_mb * 1024 * 1024,
+        wants_snapshot=snapshot,
     )
+    return batcher
 
 
 async def _simulated(around: Surroundings, rung: Supervisor) -> dict[str, SimulatedVenue]:

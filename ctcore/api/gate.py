@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import trio
+from loguru import logger
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +28,10 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
 }
 """On every answer, unless a plugin's route says otherwise."""
+
+
+_GONE = (trio.BrokenResourceError, trio.BusyResourceError, trio.ClosedResourceError)
+# What the server's send raises where the client hangs up; "busy" while it is closing its end.
 
 
 class Gate:
@@ -78,6 +84,7 @@ class _Call:
         self._send = send
         self._headers = {**_HEADERS, **headers}
         self._body_bytes = 0
+        self._gone = False
 
     async def answer(self, response: Response) -> None:
         """Answer with this."""
@@ -110,7 +117,13 @@ class _Call:
                 headers.setdefault(name, value)
             message = {**message, "headers": headers.raw}
         self.begun = True
-        await self._send(message)
+        if self._gone:
+            return
+        try:
+            await self._send(message)
+        except _GONE:
+            self._gone = True
+            logger.debug("API: the client left before its answer was complete")
 
 
 def _check_length(scope: Scope) -> None:

@@ -55,7 +55,8 @@ class ApiTarget(Protocol):
         """Start the workers; nothing happens when they run."""
 
     async def stop(self) -> None:
-        """Stop the workers gracefully, within the shutdown budget; the API stays. Nothing happens when stopped."""
+        """Stop the workers gracefully, within the shutdown budget; the API stays. Nothing happens when
+        stopped."""
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether every wanted stream is in sync and every sink open, and what is not."""
@@ -75,8 +76,8 @@ class ApiTarget(Protocol):
     async def history_book(self, instrument: InstrumentId, at_us: int, depth: int) -> BookView:
         """The book at a moment, from history.
 
-        Raises :class:`~ctcore.errors.UnknownInstrument` when history does not know the instrument or has no book
-        by then, :class:`~ctcore.errors.ConfigError` when no configured sink can be asked, and
+        Raises :class:`~ctcore.errors.UnknownInstrument` when history does not know the instrument or has no
+        book by then, :class:`~ctcore.errors.ConfigError` when no configured sink can be asked, and
         :class:`~ctcore.errors.StorageError` when it does not answer.
         """
 

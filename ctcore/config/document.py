@@ -7,9 +7,11 @@ from typing import Any
 
 import attrs
 
+from ctcore.config.secrets import MASK
 from ctcore.config.values import KeyPath
 
 _BARE = re.compile(r"^[A-Za-z0-9_-]+$")
+_SHORT = 4
 _USERINFO = re.compile(r"//[^/\s@]*@")
 
 
@@ -29,12 +31,21 @@ class Document:
     root: dict[str, Any] = attrs.field(factory=dict)
     places: dict[KeyPath, Place] = attrs.field(factory=dict)
     notices: list[str] = attrs.field(factory=list)
+    _hidden: dict[str, re.Pattern[str]] = attrs.field(factory=dict, repr=False)
     _problems: list[tuple[int, str]] = attrs.field(factory=list)
 
     @property
     def problems(self) -> list[str]:
         """Everything reported, in the order of the file."""
         return [text for _, text in sorted(self._problems, key=lambda problem: problem[0])]
+
+    def hide(self, text: str) -> None:
+        """Show ``text``, and any item of it if it is a list, in no message."""
+        for part in {text.strip(), *(item.strip() for item in text.split(","))}:
+            if part:
+                # A short one would blot out half of a line, so only where it stands alone.
+                edges = (r"(?<!\w)", r"(?!\w)") if len(part) < _SHORT else ("", "")
+                self._hidden[part] = re.compile(re.escape(part).join(edges), re.IGNORECASE)
 
     def report(self, path: KeyPath, text: str) -> None:
         """Note a problem with the value at ``path``."""
@@ -52,8 +63,10 @@ class Document:
         """``examples/x.toml:7: monitor.batch_size: must be at least 1, is 0``."""
         line, name = self._located(path)
         place = f"{self.file}:{line}" if line else self.file
-        # An address with a password in it never gets this far by intention; this is the last look.
-        return _USERINFO.sub("//***@", f"{place}: {name}: {text}" if name else f"{place}: {text}")
+        for pattern in self._hidden.values():
+            text = pattern.sub(MASK, text)
+        text = _USERINFO.sub(f"//{MASK}@", text)
+        return f"{place}: {name}: {text}" if name else f"{place}: {text}"
 
     def name_of(self, path: KeyPath) -> str:
         """The operator's name for what is at ``path``."""

@@ -182,10 +182,13 @@ def _resolved(document: Document, path: KeyPath, value: Any, backends: Mapping[s
         return [_resolved(document, (*path, index), item, backends) for index, item in enumerate(value)]
     if isinstance(value, str):
         try:
-            return resolve(value, backends)
+            resolved = resolve(value, backends)
         except ConfigError as error:
             document.report(path, str(error))
             return UNREAD
+        if getattr(resolved, "masked", False):
+            document.hide(resolved)
+        return resolved
     return value
 
 

@@ -20,7 +20,7 @@ from ctcore.contracts.driver import (
     Send,
     StreamSession,
 )
-from ctcore.errors import ConnectionLost, CtcoreError, DecodeError
+from ctcore.errors import ConnectionLost, CtcoreError, DecodeError, raise_sole
 from ctcore.feed.rest import RestClient
 from ctcore.model.ids import InstrumentId
 from ctcore.model.market import GapReason, MarketEvent
@@ -138,11 +138,7 @@ class Connection:
                 nursery.start_soon(self._watch, socket)
                 nursery.start_soon(self._receive, socket)
         except BaseExceptionGroup as group:
-            errors, others = group.split(CtcoreError)
-            if others is not None:
-                raise others from None  # a cancellation, or a mistake of ours, matters more
-            assert errors is not None  # noqa: S101  a group is never empty
-            raise _first(errors) from None
+            raise_sole(group)
         finally:
             self._nursery = None
             await socket.aclose()
@@ -277,9 +273,3 @@ class Connection:
     def _undecodable(self, error: DecodeError) -> None:
         self._decode_errors[error.kind] += 1
         self._observer.undecodable(self.plan.name, error)
-
-
-def _first(group: BaseExceptionGroup[CtcoreError]) -> CtcoreError:
-    """The one error a connection ended with; tasks that failed along with it tell nothing new."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -8,6 +8,7 @@ readers without limit cut the writer from 667 to 35 thousand rows a second.) Kno
 from __future__ import annotations
 
 import gzip
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from urllib.parse import urlsplit
 
 from ctcore.errors import ConfigError, StorageError
 from ctcore.sinks.config import ClickHouseConfig
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -113,17 +117,31 @@ def _embedded(config: ClickHouseConfig) -> Client:
             f"history {config.url}: the embedded engine is not installed; run: pip install 'ctcore[embedded]' "
             f"({error})") from error
     except clickhouse_connect.driver.exceptions.ProgrammingError as error:
-        raise ConfigError(f"history {config.url}: {_why_not_open(str(error))}") from error
+        raise ConfigError(f"history {config.url}: {_why_not_open(str(error), Path(config.folder))}") from error
 
 
-def _why_not_open(text: str) -> str:
-    if "Cannot lock file" in text:
+def _why_not_open(text: str, folder: Path) -> str:
+    if _owned(folder):
         return ("the folder is in use by another process; one process owns it, so ask the running daemon's API, "
                 "or stop it first")
     if "already initialized with path" in text:
         return "this process already has another embedded folder open; give every sink the same url"
-    reason = text.split("Stack trace")[0].strip().rstrip(",")
+    reason = text.partition("Stack trace")[0].strip().rstrip(",")
     return f"the folder cannot be opened: {reason}"
+
+
+def _owned(folder: Path) -> bool:
+    """Does another process hold the lock that the engine takes? The engine itself tells it to standard error only."""
+    if sys.platform == "win32":
+        return False
+    try:
+        with (folder / "status").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _server(config: ClickHouseConfig) -> Client:

@@ -136,7 +136,7 @@ def gap_at(client: HistoryClient, ids: Sequence[WrittenId], at_us: int) -> str |
     for opened, _, reason in rows:
         if opened <= at_us:
             return str(reason)
-        between = f"ts > {moment(at_us)} AND ts <= {moment(opened)}"
+        between = f"ts >= {moment(at_us)} AND ts <= {moment(opened)}"
         return None if _any_row(client, ids, between) else str(reason)
     return None
 

@@ -44,7 +44,7 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
         await trio.lowlevel.checkpoint()
 
     def offer(self, stream: trio.abc.Stream) -> None:
-        """Queue a connection; raises ``trio.WouldBlock`` or ``trio.BrokenResourceError`` when it cannot be."""
+        """Queue a connection; raises ``trio.WouldBlock`` or ``trio.BrokenResourceError`` when it cannot."""
         self._send.send_nowait(stream)
 
 
@@ -75,7 +75,7 @@ class MemoryNetwork:
         tls: ssl.SSLContext | None = None,
         timeout_sec: float = 10.0,  # noqa: ARG002  nothing has to be waited for
     ) -> trio.abc.Stream:
-        """Connect; raises :class:`TransportError` when nobody listens, or for TLS, which is not spoken here."""
+        """Connect; raises :class:`TransportError` when nobody listens, or for TLS (not spoken here)."""
         await trio.lowlevel.checkpoint()
         if tls is not None:
             raise TransportError(f"cannot connect to {host}:{port}: a network in memory speaks no TLS")
@@ -104,7 +104,7 @@ class MemoryTransport(httpx.AsyncBaseTransport):
             request.method,
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=request.headers.raw,
-            content=await request.aread(),
+            content=_Body(await request.aread()),
             extensions=request.extensions,
         )
         async with _httpx_errors(request):
@@ -121,6 +121,21 @@ class MemoryTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the pool's connections."""
         await self._pool.aclose()
+
+
+class _Body:
+    """A request's body. No async generator: httpcore leaves those unfinished when the server hangs up."""
+
+    def __init__(self, data: bytes) -> None:
+        self._chunks = [data] if data else []
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._chunks:
+            raise StopAsyncIteration
+        return self._chunks.pop()
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
@@ -167,7 +182,7 @@ class _HttpStream(httpcore.AsyncNetworkStream):
 @asynccontextmanager
 async def _httpcore_errors(
     seconds: float | None, late: type[httpcore.TimeoutException], broken: type[httpcore.NetworkError]
-) -> AsyncGenerator[None]:
+) -> AsyncIterator[None]:
     try:
         with trio.fail_after(float("inf") if seconds is None else seconds):
             yield

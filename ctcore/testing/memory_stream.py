@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index
 
 import trio
 
@@ -108,7 +109,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What has come; empty at the end of the stream."""
-        if max_bytes is not None and max_bytes < 1:
+        if max_bytes is not None and index(max_bytes) < 1:
             raise ValueError("max_bytes must be 1 or more")
         with self._inward.receiving.taken():
             return await self._inward.receive(max_bytes)

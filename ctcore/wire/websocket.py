@@ -146,6 +146,8 @@ class WebSocket:
         if self._early:
             self._split(b"", messages)
             self._early = False
+        elif protocol.state is not State.OPEN:
+            raise self._lost()
         else:
             data = await self._read()
             if not data:
@@ -153,7 +155,7 @@ class WebSocket:
                 raise self._lost()
             self._split(data, messages)
         if protocol.writes:
-            await self._flush()
+            await self._answer()
         if not messages and protocol.state is not State.OPEN:
             raise self._lost()
         return messages
@@ -192,31 +194,42 @@ class WebSocket:
             raise self._broken(error) from error
 
     async def _answer(self) -> None:
-        """Send pongs and the echo of a close; that it cannot be sent is no news if the venue has gone."""
-        try:
-            await self._flush()
-        except ConnectionLost:
-            # What came before the end is to be read first, and the next read tells of the end.
-            self._protocol.receive_eof()
+        """Send pongs and the echo of a close."""
+        with trio.move_on_after(SEND_WAIT_SEC) as scope:
+            try:
+                await self._write()
+            except ConnectionLost:
+                return  # the venue has gone: what came before its end is read first, then its end
+        if scope.cancelled_caught:
+            raise self._stuck()
 
     async def _flush(self) -> None:
         with trio.move_on_after(SEND_WAIT_SEC) as scope:
-            async with self._send_lock:
-                for data in self._protocol.data_to_send():
-                    if data:
-                        try:
-                            await self._stream.send_all(data)
-                        except _BROKEN as error:
-                            raise self._broken(error) from error
+            await self._write()
         if scope.cancelled_caught:
-            raise ConnectionLost(f"{self.name}: nothing could be sent for {SEND_WAIT_SEC:g} s")
+            raise self._stuck()
+
+    async def _write(self) -> None:
+        async with self._send_lock:
+            for data in self._protocol.data_to_send():
+                if data:
+                    try:
+                        await self._stream.send_all(data)
+                    except _BROKEN as error:
+                        raise self._broken(error) from error
+
+    def _stuck(self) -> ConnectionLost:
+        return ConnectionLost(f"{self.name}: nothing could be sent for {SEND_WAIT_SEC:g} s")
 
     def _split(self, data: bytes | bytearray, messages: list[bytes]) -> None:
-        """Add the messages that ``data`` completes; what is left of it waits in ``_rest``."""
+        """Add the messages that ``data`` completes; what is left of it waits in ``_rest``.
+
+        Whatever comes after a close, or after bytes that are no WebSocket, is not read.
+        """
         protocol = self._protocol
         buffer = bytes(data) if not self._rest else self._rest + data
         at = 0
-        while True:
+        while protocol.state is State.OPEN:
             if not self._parts:
                 at = split_plain(buffer, at, messages)
             end = frame_end(buffer, at)

@@ -51,7 +51,7 @@ class ClickHouseLike:
     url: str
     database: str = "crypto"
     username: str = ""
-    password: Secret = Secret("")
+    password: Secret = attrs.field(default=Secret(""))
     tls_skip_verify: bool = False
     connect_timeout_sec: float = 1.0
     max_retries: int = 1

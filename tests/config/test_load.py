@@ -118,13 +118,13 @@ BAD = [
      "x.toml:2: server.host: must be a host name or an IP address, without scheme and port, is 'http://x'"),
     ("[server]\nhost = '0.0.0.0'",
      "x.toml:1: server: host 0.0.0.0 can be reached from outside; set token, or host to 127.0.0.1"),
-    ("[server]\nallowed_origins = ['http://x/y']", "x.toml:2: server.allowed_origins: must list origins as "
-     "https://host or http://host:port, without a path, is 'http://x/y'"),
+    ("[server]\nallowed_origins = ['http://x/y']", ("x.toml:2: server.allowed_origins: must list origins as "
+     "https://host or http://host:port, without a path, is 'http://x/y'")),
     ("[database]\nuser = 'u'\nname = 'n'\nclient_cert = 'c'",
      "x.toml:1: database: client_cert and client_key go together; set both or neither"),
     # exchanges
-    ("[exchanges.kraken]", "x.toml:1: exchanges.kraken: no installed plugin serves it; install ctdaemon-kraken "
-     "or remove the section"),
+    ("[exchanges.kraken]", ("x.toml:1: exchanges.kraken: no installed plugin serves it; install ctdaemon-kraken "
+     "or remove the section")),
     ("[exchanges.acne]", "x.toml:1: exchanges.acne: no installed plugin serves it; did you mean 'acme'?"),
     ("[exchanges.acme]\nenvironment = 'demo'",
      "x.toml:2: exchanges.acme.environment: must be one of live, testnet, simulated, is 'demo'"),
@@ -138,20 +138,20 @@ BAD = [
      "x.toml:1: exchanges.acme.rest: must be an URL as https://host or https://host:port/path"),
     ("[exchanges.acme]\npase_sec = 1",
      "x.toml:2: exchanges.acme.pase_sec: is not a known key; did you mean 'pace_sec'?"),
-    ("[exchanges.bare]\npace_sec = 1", "x.toml:2: exchanges.bare.pace_sec: is not a known key; the keys here are "
-     "environment, rest, simulator, stream"),
+    ("[exchanges.bare]\npace_sec = 1", ("x.toml:2: exchanges.bare.pace_sec: is not a known key; the keys here are "
+     "environment, rest, simulator, stream")),
     ("[exchanges.acme]\npace_sec = 0", "x.toml:2: exchanges.acme.pace_sec: must be above 0, is 0.0"),
     ("[exchanges.acme]\nlevels = 7", "x.toml:2: exchanges.acme.levels: 'levels' must be in (5, 10) (got 7)"),
     ("[exchanges.acme.simulator]\nspeed = 0", "x.toml:2: exchanges.acme.simulator.speed: must be above 0, is 0.0"),
     ("[exchanges.acme.simulator]\nfault_kinds = ['gap', 'gapp']",
-     "x.toml:2: exchanges.acme.simulator.fault_kinds[1]: must be one of gap, duplicate, reorder, stall, "
+     ("x.toml:2: exchanges.acme.simulator.fault_kinds[1]: must be one of gap, duplicate, reorder, stall, "
      "disconnect, half_open, corrupt, http_429, http_418, http_500, slow_http, venue_notice "
-     "(did you mean 'gap'?), is 'gapp'"),
+     "(did you mean 'gap'?), is 'gapp'")),
     ("[exchanges.acme]\nenvironment = 'simulated'\nsimulator = { port = 8080 }",
      "x.toml:3: exchanges.acme.simulator.port: 8080 is taken by server.port; choose another, or 0 for any"),
     # sinks
-    ("[sinks.type]", "x.toml:1: sinks.type.kind: no installed plugin offers sinks of the kind 'type'; "
-     "did you mean 'tape'?"),
+    ("[sinks.type]", ("x.toml:1: sinks.type.kind: no installed plugin offers sinks of the kind 'type'; "
+     "did you mean 'tape'?")),
     ("[sinks.x]\nkind = 'tape'\nfolder = 1", "x.toml:3: sinks.x.folder: must be a text in quotes, is 1"),
     ("[sinks.clickhouse]\nurl = 'http://x'\n[clickhouse]",
      "x.toml:3: clickhouse: says the same as the section sinks.clickhouse; keep one of the two"),
@@ -170,16 +170,16 @@ BAD_GROUPS = [
     ("pairs = ['BTC/USDT']", "pairs = ['BTC/USDT', 3]",
      "x.toml:5: monitor.subscriptions[0].pairs[1]: must be a text in quotes, is 3"),
     ("'spot'", "'margin'", "x.toml:4: monitor.subscriptions[0].market: must be one of spot, futures, is 'margin'"),
-    ("'acme'", "'acma'", "x.toml:3: monitor.subscriptions[0].exchange: there is no section for 'acma'; "
-     "did you mean 'acme'?"),
-    ("'acme'", "'bare'", "x.toml:3: monitor.subscriptions[0].exchange: there is no section for 'bare'; "
-     "add [exchanges.bare]"),
-    ("market", "channels = ['trade', 'funding']\nmarket", "x.toml:4: monitor.subscriptions[0].channels[1]: "
-     "Acme spot has no 'funding'; it has orderbook, trade, ticker, candle"),
+    ("'acme'", "'acma'", ("x.toml:3: monitor.subscriptions[0].exchange: there is no section for 'acma'; "
+     "did you mean 'acme'?")),
+    ("'acme'", "'bare'", ("x.toml:3: monitor.subscriptions[0].exchange: there is no section for 'bare'; "
+     "add [exchanges.bare]")),
+    ("market", "channels = ['trade', 'funding']\nmarket", ("x.toml:4: monitor.subscriptions[0].channels[1]: "
+     "Acme spot has no 'funding'; it has orderbook, trade, ticker, candle")),
     ("market", "channels = ['candle']\ncandle_interval = '7m'\nmarket",
      "x.toml:5: monitor.subscriptions[0].candle_interval: Acme spot has no candles of '7m'; it has 1m, 1h"),
-    ("'BTC/USDT'", "'BTC/USDT', 'btc/usdt'", "x.toml:5: monitor.subscriptions[0].pairs[1]: "
-     "acme:spot:BTC/USDT orderbook(20) is wanted already by monitor.subscriptions[0].pairs[0] (line 5); remove one"),
+    ("'BTC/USDT'", "'BTC/USDT', 'btc/usdt'", ("x.toml:5: monitor.subscriptions[0].pairs[1]: "
+     "acme:spot:BTC/USDT orderbook(20) is wanted already by monitor.subscriptions[0].pairs[0] (line 5); remove one")),
     ("'spot'", "'spot'\ndepth = -1", "x.toml:5: monitor.subscriptions[0].depth: must be 0 to 5000, is -1"),
 ]
 
@@ -235,8 +235,8 @@ def test_two_simulated_exchanges_do_not_share_a_port(problems, plugins):
     text = "".join(f"[exchanges.{name}]\nenvironment = 'simulated'\nsimulator = {{ port = 9000 }}\n"
                    for name in ("acme", "twin")) + GROUP
     assert problems(text, plugins=both) == (
-        "x.toml:6: exchanges.twin.simulator.port: 9000 is taken by exchanges.acme.simulator.port; "
-        "choose another, or 0 for any",)
+        ("x.toml:6: exchanges.twin.simulator.port: 9000 is taken by exchanges.acme.simulator.port; "
+        "choose another, or 0 for any"),)
 
 
 @pytest.mark.parametrize(("report", "text"), [

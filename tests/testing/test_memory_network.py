@@ -21,7 +21,8 @@ async def _pair() -> tuple[MemoryStream, MemoryStream]:
 
 async def _clogged() -> tuple[MemoryStream, MemoryStream]:
     pair = memory_stream_pair(10)
-    await pair[0].send_all(b"x" * 10)
+    for stream in pair:
+        await stream.send_all(b"x" * 10)
     return pair
 
 

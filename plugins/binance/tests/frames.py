@@ -41,7 +41,9 @@ def answer(fetch: Fetch, body: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(fetch.request, status, json.dumps(body).encode())
 
 
-def snapshot(fetch: Fetch, at: int, bids: Levels = (("100", "1"),), asks: Levels = (("101", "1"),)) -> HttpResponse:
+def snapshot(
+    fetch: Fetch, at: int, bids: Levels = (("100", "1"),), asks: Levels = (("101", "1"),)
+) -> HttpResponse:
     return answer(fetch, {"lastUpdateId": at, "bids": [*bids], "asks": [*asks]})
 
 

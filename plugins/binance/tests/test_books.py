@@ -137,6 +137,7 @@ def test_a_book_gone_silent_is_checked_against_a_new_snapshot(
     driver: BinanceDriver, catalogues: dict[Market, Catalogue]
 ) -> None:
     _, session, _ = opened(driver, catalogues, wanted(SPOT, Channel.ORDERBOOK))
+    session.received(b'{"result":null,"id":1}', 0)
     fetch = asked(list(session.received(spot_depth(5, 8), 0)))
     session.fetched(fetch, snapshot(fetch, 8), 1)
     silent = asked(list(session.tick(70 * US_PER_SEC)))
@@ -170,7 +171,9 @@ def test_depth_limits_come_from_the_config(catalogues: dict[Market, Catalogue]) 
     assert (futures.url.split("&")[1], futures.cost) == ("limit=50", {"futures_weight": 2})
 
 
-def test_a_window_after_resync_closes_its_gap(driver: BinanceDriver, catalogues: dict[Market, Catalogue]) -> None:
+def test_a_window_after_resync_closes_its_gap(
+    driver: BinanceDriver, catalogues: dict[Market, Catalogue]
+) -> None:
     _, session, _ = opened(driver, catalogues, wanted(FUTURES, Channel.ORDERBOOK, depth=20))
     frame = futures_depth(1, 2, 3).replace(b"@depth@", b"@depth20@")
     session.received(frame, 1)
@@ -189,7 +192,9 @@ def test_a_recording_with_both_kinds_keeps_the_full_book(driver: BinanceDriver) 
 
 
 @given(
-    changes=st.lists(st.tuples(st.integers(90, 110), st.integers(0, 3), st.booleans()), min_size=8, max_size=40),
+    changes=st.lists(
+        st.tuples(st.integers(90, 110), st.integers(0, 3), st.booleans()), min_size=8, max_size=40
+    ),
     lost=st.sets(st.integers(0, 39)),
     doubled=st.sets(st.integers(0, 39)),
     slow=st.integers(0, 5),
@@ -197,7 +202,8 @@ def test_a_recording_with_both_kinds_keeps_the_full_book(driver: BinanceDriver) 
 def test_whatever_is_lost_or_doubled_the_book_ends_right_or_out_of_sync(
     changes: list[tuple[int, int, bool]], lost: set[int], doubled: set[int], slow: int
 ) -> None:
-    """A venue that applies one change an id; frames are lost and doubled, snapshots come ``slow`` frames late."""
+    """A venue that applies one change an id; frames are lost and doubled, snapshots come ``slow`` frames
+    late."""
     truth, mirror = OrderBook(), OrderBook()
     session, pending = recorded(DRIVER, Market.SPOT), list[tuple[int, Fetch]]()
 

@@ -10,7 +10,8 @@ from ctcore.errors import RateLimited, RequestRefused, UnknownInstrument, VenueE
 
 def answer(status: int, body: bytes = b"", **headers: str) -> HttpResponse:
     request = HttpRequest("GET", "https://x/api/v3/depth", "spot depth", {"spot_weight": 50})
-    return HttpResponse(request, status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return HttpResponse(request, status, body, named)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,9 @@ def answer(status: int, body: bytes = b"", **headers: str) -> HttpResponse:
         (400, b'{"code":-1003,"msg":"Too many requests"}', RateLimited),
     ],
 )
-def test_answers_that_say_no(driver: BinanceDriver, status: int, body: bytes, error: type[VenueError]) -> None:
+def test_answers_that_say_no(
+    driver: BinanceDriver, status: int, body: bytes, error: type[VenueError]
+) -> None:
     with pytest.raises(error, match="binance spot depth") as caught:
         driver.check(answer(status, body))
     assert caught.value.status == status
@@ -41,7 +44,13 @@ def test_a_good_answer_passes(driver: BinanceDriver) -> None:
 
 @pytest.mark.parametrize(
     ("status", "header", "seconds"),
-    [(429, "17", 17.0), (429, "", 60.0), (418, "", 120.0), (418, "999999999", 259_200.0), (429, "soon", 60.0)],
+    [
+        (429, "17", 17.0),
+        (429, "", 60.0),
+        (429, "soon", 60.0),
+        (418, "", 120.0),
+        (418, "999999999", 259_200.0),
+    ],
 )
 def test_how_long_to_be_silent(driver: BinanceDriver, status: int, header: str, seconds: float) -> None:
     response = answer(status, retry_after=header)

@@ -18,11 +18,11 @@ from ctcore.wire.recording import RecordedMessage, read_recording
 
 RECORDINGS = Path(__file__).parents[4] / "shared" / "recordings" / "binance"
 CAPTURES = sorted(RECORDINGS.glob("*/ws_book/capture_*.jsonl"))
-KINDS = ("ws_book", "ws_book_partial", "ws_trade", "ws_bbo", "ws_ticker", "ws_kline", "ws_mark", "ws_liquidation")
+KINDS = ("book", "book_partial", "trade", "bbo", "ticker", "kline", "mark", "liquidation")
 MESSAGES = sorted(
     path
     for kind in KINDS
-    for path in RECORDINGS.glob(f"*/{kind}/*.json")
+    for path in RECORDINGS.glob(f"*/ws_{kind}/*.json")
     if not path.name.endswith(".expected.json")
 )
 INCOMPLETE = {
@@ -66,11 +66,13 @@ def test_a_capture_gives_exactly_what_is_expected(path: Path) -> None:
     for symbol, book in expected["books"].items():
         dropped = book["deltas_dropped_before_snapshot"] + book["deltas_dropped_after_gap"]
         assert summaries[symbol] == {
-            "type": "book", "exchange": "binance", "market": expected["market"], "pair": symbol, "symbol": symbol,
+            "type": "book", "exchange": "binance", "market": expected["market"],
+            "pair": symbol, "symbol": symbol,
             "bids": [(float(price), float(quantity)) for price, quantity in book["bids"]],
             "asks": [(float(price), float(quantity)) for price, quantity in book["asks"]],
-            "levels": book["levels"], "snapshots": book["snapshots"], "deltas_applied": book["deltas_applied"],
-            "deltas_dropped": dropped, "gaps": book["gaps"], "in_sync": book["synced_at_end"],
+            "levels": book["levels"], "snapshots": book["snapshots"],
+            "deltas_applied": book["deltas_applied"], "deltas_dropped": dropped,
+            "gaps": book["gaps"], "in_sync": book["synced_at_end"],
         }  # fmt: skip
     for symbol, told in expected["trades"].items():
         assert trade_figures(of(events, Trade, symbol)) == told

@@ -41,7 +41,8 @@ def test_futures_rows(catalogues: dict[Market, Catalogue]) -> None:
     assert str(perpetual.id) == "binance:futures:BTC/USDT"
     assert (perpetual.kind, perpetual.expiry_us) == (InstrumentKind.PERPETUAL, None)
     assert perpetual.tick_size == Decimal("0.1"), "the filter's, not pricePrecision"
-    assert (perpetual.min_notional, perpetual.contract_size, perpetual.inverse) == (100, 1, False)
+    assert (perpetual.min_notional, perpetual.contract_size) == (Decimal(100), Decimal(1))
+    assert not perpetual.inverse
     assert str(dated.id) == "binance:futures:BTC/USDT-261225"
     assert (dated.kind, dated.expiry_us) == (InstrumentKind.DATED, 1_798_185_600_000_000)
 
@@ -66,5 +67,6 @@ def test_an_answer_that_is_no_catalogue(driver: BinanceDriver, body: bytes) -> N
 @pytest.mark.parametrize("step", ["NaN", "-0.1", "Infinity", "abc"])
 def test_a_row_without_usable_steps_falls_back_on_its_precision(driver: BinanceDriver, step: str) -> None:
     body = (FIXTURES / "http_spot_exchange_info.json").read_text().replace("0.01000000\"}", f'{step}"}}')
-    (row, _) = driver.parse_instruments(Market.SPOT, [HttpResponse(HttpRequest("GET", "", ""), 200, body.encode())])
+    response = HttpResponse(HttpRequest("GET", "", ""), 200, body.encode())
+    (row, _) = driver.parse_instruments(Market.SPOT, [response])
     assert row.tick_size == Decimal("0.00000001")

@@ -1,0 +1,133 @@
+"""The book that SQL finds equals a plain replay in Python, at any microsecond; gaps are told."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ctcore.errors import UnknownInstrument
+from ctcore.model.ids import Channel, InstrumentId, Market
+from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason, Level, MarketEvent, Side, Trade
+from ctcore.sinks.clickhouse import ClickHouseSink
+from ctcore.sinks.client import HistoryClient
+from ctcore.sinks.queries import book_at, coverage
+from ctcore.sinks.replay import read_book, replay_book
+
+BTC = InstrumentId("binance", Market.SPOT, "BTC/USDT")
+T0 = 1_760_000_000_000_000
+
+
+def test_50_random_instants_equal_the_replay(sink: ClickHouseSink, reader: HistoryClient, book_flow) -> None:  # type: ignore[no-untyped-def]
+    events = book_flow(7, 1500)
+    for number, start in enumerate(range(0, len(events), 400)):
+        sink.write_batch(f"run-{number}", events[start:start + 400])
+    rng = Random(3)
+    last_us = events[-1].received_us
+    kept = read_book(reader, BTC, T0, last_us)
+    for _ in range(50):
+        at_us, depth = rng.randint(T0, last_us), rng.choice((0, 5))
+        book = book_at(reader, BTC, at_us, depth)
+        assert (book.bids, book.asks) == replay_book(events, at_us, depth)
+        assert (book.bids, book.asks) == replay_book(kept, at_us, depth)
+        assert book.in_sync
+        newest = [event for event in events if event.received_us <= at_us][-1]
+        assert (book.last_us, book.seq, book.exchange_us) == (newest.received_us, newest.seq, newest.exchange_us)
+
+
+PRICES = st.sampled_from([99.5, 99.75, 100.0, 100.25, 1e-9])
+QUANTITIES = st.sampled_from([0.0, 1.0, 2.5, 1e12])
+LEVELS = st.dictionaries(PRICES, QUANTITIES, max_size=3).map(lambda side: list(side.items()))
+STEPS = st.tuples(st.booleans(), st.integers(0, 2), st.integers(1, 2), LEVELS, LEVELS)
+_runs = iter(range(1_000_000))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, min_size=1, max_size=12))
+def test_any_order_of_events_equals_the_replay(
+    sink: ClickHouseSink, reader: HistoryClient, steps: list[tuple[bool, int, int, list[Level], list[Level]]]
+) -> None:
+    run = next(_runs)
+    instrument = InstrumentId("binance", Market.SPOT, f"C{run}/USDT")
+    ts, seq = T0, 0
+    events: list[BookSnapshot | BookDelta] = []
+    for is_snapshot, later, further, bids, asks in steps:
+        ts, seq = ts + later, seq + further
+        events.append(BookSnapshot(instrument, ts, ts, seq, bids, asks) if is_snapshot
+                      else BookDelta(instrument, ts, ts, seq, seq - 1, seq, bids, asks))
+    sink.write_batch(f"run-{run}", events)
+    for at_us in {event.received_us for event in events}:
+        book = book_at(reader, instrument, at_us)
+        assert (book.bids, book.asks) == replay_book(events, at_us)
+
+
+def test_before_the_first_snapshot_there_is_no_book(sink: ClickHouseSink, reader: HistoryClient) -> None:
+    sink.write_batch("run-1", [BookDelta(BTC, T0, T0, 1, 0, 1, [(1.0, 1.0)], []), _snapshot(T0 + 5, 5)])
+    book = book_at(reader, BTC, T0 + 1)
+    assert (book.bids, book.snapshot_us, book.in_sync) == ([], None, False)
+    assert book_at(reader, BTC, T0 + 5).in_sync
+
+
+def _snapshot(ts: int, seq: int) -> BookSnapshot:
+    return BookSnapshot(BTC, ts, ts, seq, [(100.0, 1.0)], [(101.0, 1.0)])
+
+
+def _delta(ts: int, seq: int) -> BookDelta:
+    return BookDelta(BTC, ts, ts, seq, seq - 1, seq, [(100.0, float(seq))], [])
+
+
+def _gap(ts: int, begin_us: int, end_us: int | None) -> Gap:
+    return Gap(BTC, ts, ts, Channel.ORDERBOOK, GapReason.SEQUENCE, begin_us, end_us, "lost")
+
+
+@pytest.mark.parametrize(("offset", "in_sync"), [
+    (10, True),     # before anything was missed
+    (20, True),     # the last good row itself
+    (21, False),    # something was missed already, though nobody had noticed
+    (30, False),    # noticed
+    (49, False),
+    (50, True),     # the new snapshot
+    (60, True),
+    (69, True),
+    (75, False),    # the second gap, never closed
+    (10**9, False),
+])
+def test_a_gap_begins_after_the_last_good_row_and_ends_with_the_snapshot(
+    gaps_reader: HistoryClient, offset: int, in_sync: bool
+) -> None:
+    book = book_at(gaps_reader, BTC, T0 + offset)
+    assert (book.in_sync, book.gap_reason) == (in_sync, "" if in_sync else "sequence")
+
+
+@pytest.fixture(scope="module")
+def gaps_reader(engine: str):  # type: ignore[no-untyped-def]
+    from ctcore.sinks.client import connect
+    from ctcore.sinks.config import ClickHouseConfig
+
+    config = ClickHouseConfig(url=engine, database="test_gaps")
+    sink = ClickHouseSink(config)
+    sink.open()
+    events: list[MarketEvent] = [
+        _snapshot(T0, 1), _delta(T0 + 20, 2), _gap(T0 + 30, T0 + 20, None), _snapshot(T0 + 50, 9),
+        _gap(T0 + 50, T0 + 20, T0 + 50), _delta(T0 + 70, 10), _gap(T0 + 80, T0 + 70, None),
+    ]
+    sink.write_batch("run-1", events)
+    client = connect(config)
+    client.use(config.database)
+    yield client
+    client.close()
+    sink.close()
+
+
+def test_coverage_counts_rows_and_gaps_of_each_stream(gaps_reader: HistoryClient) -> None:
+    assert [(c.channel, c.rows, c.first_us, c.last_us, c.gaps, c.open_gaps)
+            for c in coverage(gaps_reader, BTC, T0, T0 + 100)] == [("orderbook", 4, T0, T0 + 70, 2, 1)]
+    assert coverage(gaps_reader, BTC, T0 + 100, T0 + 200) == []
+
+
+def test_an_instrument_never_met_is_named(reader: HistoryClient, sink: ClickHouseSink) -> None:
+    sink.write_batch("run-1", [Trade(BTC, T0, T0, "1", 1.0, 1.0, Side.BUY)])
+    with pytest.raises(UnknownInstrument, match="okx:spot:X/Y"):
+        book_at(reader, InstrumentId("okx", Market.SPOT, "X/Y"), T0)
