@@ -50,7 +50,7 @@ def _operations(target: ApiTarget, clock: Clock, plugin_routes: Mapping[str, Seq
         return JsonAnswer(described)
 
     operations = [
-        *control_operations(target, clock), *state_operations(target), *market_operations(target),
+        *control_operations(target, clock), *state_operations(target), *market_operations(target, clock),
         Operation(path="/openapi.json", endpoint=openapi, answer=None, summary="This document"),
     ]
     described = document(operations, plugin_routes, asks_token=asks_token)

@@ -12,9 +12,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from ctcore import __version__
 from ctcore.api.answers import ErrorAnswer
 from ctcore.api.operations import Operation
-from ctcore.api.parameters import properties_of
+from ctcore.api.parameters import REFERENCE, properties_of
 
-_REFERENCE = "#/components/schemas/{name}"
 _DESCRIPTION = (
     "Watch and control a running ctcore daemon. Names that end in _us are microseconds since 1970 UTC. "
     "Every answer of 400 and above has the error shape. A GET call answers HEAD as well."
@@ -76,17 +75,19 @@ def _parameters(shape: type[msgspec.Struct], where: str) -> list[dict[str, Any]]
 
 
 def _response(status: int | None, answer: type[msgspec.Struct] | None) -> dict[str, Any]:
-    schema = {"$ref": _REFERENCE.format(name=answer.__name__)} if answer is not None else {"type": "object"}
+    schema = {"$ref": REFERENCE.format(name=answer.__name__)} if answer is not None else {"type": "object"}
     description = "Any other refusal" if status is None else HTTPStatus(status).phrase
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
-    shapes: list[type[msgspec.Struct]] = [ErrorAnswer]
+    answers: list[type[msgspec.Struct]] = [ErrorAnswer]
     for operation in operations:
-        shapes.extend(shape for shape in (operation.answer, *operation.others.values()) if shape is not None)
-    _, components = msgspec.json.schema_components(list(dict.fromkeys(shapes)), ref_template=_REFERENCE)
-    return components
+        answers.extend(shape for shape in (operation.answer, *operation.others.values()) if shape is not None)
+    asked = {shape for operation in operations for shape in (operation.query, operation.path_parameters)}
+    _, components = msgspec.json.schema_components([*dict.fromkeys(answers), *asked], ref_template=REFERENCE)
+    parameters = {shape.__name__ for shape in asked}  # these stand with their operations, one by one
+    return {name: schema for name, schema in sorted(components.items()) if name not in parameters}
 
 
 def _plugin_paths(package: str, routes: Sequence[BaseRoute], below: str) -> list[tuple[str, dict[str, Any]]]:

@@ -18,6 +18,9 @@ from ctcore.model.ids import Channel, InstrumentId, Market
 DEPTH_DEFAULT = 20
 DEPTH_LARGEST = 5_000
 
+REFERENCE = "#/components/schemas/{name}"
+"""Where a schema by this name stands in the OpenAPI document."""
+
 T = TypeVar("T")
 
 _EXCHANGE = r"^[a-z0-9_-]{1,32}$"
@@ -91,7 +94,7 @@ def read_path(request: Request, shape: type[T]) -> T:
 @cache
 def properties_of(shape: type) -> dict[str, dict[str, Any]]:
     """The JSON schema of each parameter, by name."""
-    (_, ), components = msgspec.json.schema_components([shape])
+    _, components = msgspec.json.schema_components([shape], ref_template=REFERENCE)
     found: dict[str, dict[str, Any]] = components[shape.__name__]["properties"]
     return found
 

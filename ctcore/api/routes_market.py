@@ -16,12 +16,16 @@ from ctcore.api.target import ApiTarget, BookView
 from ctcore.errors import ConfigError, UnknownInstrument
 from ctcore.feed.streams import StreamStatistics
 from ctcore.model.ids import InstrumentId
-from ctcore.model.time import parse_time
+from ctcore.model.time import US_PER_SEC, parse_time
+from ctcore.runtime.clock import Clock
 
 HISTORY_DEADLINE_SEC = 30.0
 
+AHEAD_MOST_SEC = 60
+"""How far the clock of somebody who asks for "now" in history may be ahead of the daemon's."""
 
-def market_operations(target: ApiTarget) -> Sequence[Operation]:
+
+def market_operations(target: ApiTarget, clock: Clock) -> Sequence[Operation]:
     """``/streams`` and ``/books``."""
 
     async def streams(request: Request) -> JsonAnswer:
@@ -32,7 +36,7 @@ def market_operations(target: ApiTarget) -> Sequence[Operation]:
     async def book(request: Request) -> JsonAnswer:
         instrument = read_path(request, BookPath).instrument()
         query = read_query(request, BookQuery)
-        at_us = None if query.at is UNSET else _moment(query.at)
+        at_us = None if query.at is UNSET else _moment(query.at, clock.now_us())
         try:
             if at_us is None:
                 view = target.book(instrument, query.depth)
@@ -58,13 +62,15 @@ async def _from_history(target: ApiTarget, instrument: InstrumentId, at_us: int,
     raise ApiError(504, "timeout", message)
 
 
-def _moment(text: str) -> int:
+def _moment(text: str, now_us: int) -> int:
     try:
         at_us = parse_time(text)
     except ConfigError as error:
         raise ApiError(400, "invalid_parameter", f"Invalid at: {error}", place="query.at") from None
-    if at_us < 0:
-        raise ApiError(400, "invalid_parameter", f"Invalid at: {text} is before 1970", place="query.at")
+    if not 0 <= at_us <= now_us + AHEAD_MOST_SEC * US_PER_SEC:
+        when = "before 1970" if at_us < 0 else "in the future"
+        message = f"Invalid at: {text} is {when}; ask for a moment that history can have"
+        raise ApiError(400, "invalid_parameter", message, place="query.at")
     return at_us
 
 

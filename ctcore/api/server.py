@@ -22,8 +22,9 @@ from ctcore.errors import ConfigError
 GRACE_SEC = 5.0
 """How long calls under way may take to end once the server was asked to stop."""
 
-IDLE_SEC = 15
-"""A connection without a call, or whose request does not arrive in full, is closed after this."""
+IDLE_SEC = 5
+"""A connection without a call, or whose request's head does not arrive, is closed after this. (hypercorn
+keeps two tasks this long even for a connection that its client has closed.)"""
 
 STALLED_SEC = 5.0
 """A client that does not take its answer is cut off after this. hypercorn shields its writes from

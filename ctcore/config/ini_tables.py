@@ -52,8 +52,10 @@ def read_ini_document(file: str, text: str) -> Document:
         _open(document, section, line)
     for entry in ini.entries:
         _place(document, entry)
-    for exchange in list(_table(document.root, "exchanges")):
-        _subscribe(document, exchange)
+    exchanges = document.root.get("exchanges", {})
+    for exchange, table in exchanges.items():
+        if isinstance(table, dict):
+            _subscribe(document, exchange, table)
     return document
 
 
@@ -67,13 +69,17 @@ def _open(document: Document, section: str, line: int) -> None:
     if any(name == section for name, _ in _WITHOUT_EFFECT):
         return
     document.places[path] = Place(line, section)
-    _table(document.root, *path)
+    _table(document, path, line)
 
 
-def _table(root: dict[str, Any], *path: str | int) -> dict[str, Any]:
-    for part in path:
-        root = root.setdefault(str(part), {})
-    return root
+def _table(document: Document, path: KeyPath, line: int) -> dict[str, Any]:
+    table = document.root
+    for part in map(str, path):
+        if not isinstance(table.setdefault(part, {}), dict):
+            document.report_line(line, f"{part}: is a key and a section at once; rename one")
+            table[part] = {}
+        table = table[part]
+    return table
 
 
 def _place(document: Document, entry: Entry) -> None:
@@ -93,8 +99,12 @@ def _place(document: Document, entry: Entry) -> None:
     if (*path, key) in document.places:
         document.report_line(entry.line, f"{name}: says the same as {key}; keep one")
         return
+    table = _table(document, path, entry.line)
+    if key in table:
+        document.report_line(entry.line, f"{key}: is a key and a section at once; rename one")
+        return
     document.places[*path, key] = Place(entry.line, name)
-    _table(document.root, *path)[key] = Text(entry.value, loose=True)
+    table[key] = Text(entry.value, loose=True)
 
 
 def _place_state_file(document: Document, entry: Entry) -> None:
@@ -102,23 +112,24 @@ def _place_state_file(document: Document, entry: Entry) -> None:
     if not entry.value:
         return
     path = PurePath(entry.value)
-    state = _table(document.root, "state")
+    state = _table(document, ("state",), entry.line)
     for key, value in (("dir", str(path.parent)), ("name", path.stem)):
         document.places.setdefault(("state", key), Place(entry.line, "server.state_file"))
         state.setdefault(key, Text(value, loose=True))
 
 
-def _subscribe(document: Document, exchange: str) -> None:
+def _subscribe(document: Document, exchange: str, table: dict[str, Any]) -> None:
     """Turn the keys of ``[exchange.<id>]`` that name pairs into subscriptions."""
-    table = document.root["exchanges"][exchange]
-    groups: list[dict[str, Any]] = document.root.setdefault("monitor", {}).setdefault("subscriptions", [])
+    groups: Any = document.root.setdefault("monitor", {}).setdefault("subscriptions", [])
+    if not isinstance(groups, list):
+        return
     taken = {key: table.pop(key) for key in (*Market, *(f"{market}_channels" for market in Market),
                                              "channels", *_SHARED_KEYS) if key in table}
     for market in Market:
         if not taken.get(market):
             continue
         group: KeyPath = ("monitor", "subscriptions", len(groups))
-        section = document.places["exchanges", exchange]
+        section = document.places.get(("exchanges", exchange), Place())
         document.places[group] = Place(section.line, f"exchange.{exchange}")
         channels = f"{market}_channels" if taken.get(f"{market}_channels") else "channels"
         origins = {"pairs": str(market), "channels": channels, **{key: key for key in _SHARED_KEYS}}

@@ -54,10 +54,10 @@ def describe(plugins: Plugins | None = None) -> Iterator[KeyReference]:
         yield from _keys(f'[sinks.<name>] kind = "{kind}"', sink.config_type)
 
 
-def reference_tables() -> dict[str, str]:
-    """A Markdown table of the keys of each section."""
+def reference_tables(plugins: Plugins | None = None) -> dict[str, str]:
+    """A Markdown table of the keys of each section that :func:`describe` knows."""
     tables: dict[str, list[str]] = {}
-    for item in describe():
+    for item in describe(plugins):
         rows = tables.setdefault(item.section, ["| key | type | default | meaning |", "|---|---|---|---|"])
         rows.append(f"| `{item.key}` | {item.type} | {item.default} | {item.meaning} |")
     return {section: "\n".join(rows) for section, rows in tables.items()}

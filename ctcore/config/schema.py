@@ -193,7 +193,12 @@ class SimulatorConfig:
     @property
     def options(self) -> SimulatorOptions:
         """What :attr:`DriverPlugin.simulator` takes."""
-        return SimulatorOptions(seed=self.seed, speed=self.speed)
+        return SimulatorOptions(
+            seed=self.seed,
+            speed=self.speed,
+            faults_per_min=self.faults_per_min,
+            fault_kinds=self.fault_kinds,
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -24,7 +24,7 @@ _HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
 _LONGEST_SHOWN = 60
 
 
-class Bad(ValueError):  # noqa: N818  # short, as it is raised in every check
+class Bad(ValueError):
     """A value that cannot be: what is expected, and the value (shown only where it is no secret)."""
 
     def __init__(self, expected: str, value: Any = attrs.NOTHING) -> None:

@@ -52,7 +52,7 @@ class Problem:
         return f"{self.expected}{shown(self.value)}"
 
 
-class Invalid(Exception):  # noqa: N818  # never leaves this package: it carries problems upwards
+class Invalid(Exception):
     """Problems on their way up."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

@@ -81,7 +81,7 @@ class Handover:
         for instrument, book in self._left.items():
             self._release(instrument, book, now_us)
         for instrument in self._books - self._left.keys():
-            self._old.resync(instrument, GapReason.HANDOVER)
+            self._mend(self._old, instrument, now_us)
 
     def _from_old(self, event: MarketEvent) -> bool:
         if not _of_book(event):
@@ -116,7 +116,7 @@ class Handover:
             self._change_hands(instrument, book, event.received_us)
             if len(book.queue) > QUEUED_EVENTS:
                 self._force(instrument, event.received_us)
-        else:
+        elif isinstance(event, Gap) and event.end_us is None:
             book.queue.clear()
             self._release(instrument, book, event.received_us)
         return True
@@ -146,7 +146,7 @@ class Handover:
             if isinstance(event, BookSnapshot) or event.prev_seq <= event.seq <= at:
                 return False
             self._behind.discard(instrument)
-            self._new.resync(instrument, GapReason.HANDOVER)  # its chain went past what was published
+            self._mend(self._new, instrument, event.received_us)  # its chain went past what was published
             return False
         self._behind.discard(instrument)
         self._settle()
@@ -170,6 +170,8 @@ class Handover:
         if start is None or book.holding:
             return
         self._taken(instrument)
+        if start == len(book.queue):
+            self._behind.add(instrument)  # a delta that ends where the book stands may still come
         self._publish([book.queue[index] for index in range(start, len(book.queue))], now_us)
 
     def _take_as_it_is(self, instrument: InstrumentId, book: _Book, now_us: int) -> None:
@@ -187,10 +189,17 @@ class Handover:
         """Take the new connection's book as it is; what the two do not share is a gap."""
         queue = self._left[instrument].queue
         self._taken(instrument)
-        self._keeper.interrupted(
-            instrument, Channel.ORDERBOOK, GapReason.HANDOVER, "the connections' books did not meet", now_us
-        )
+        self._declare_gap(instrument, now_us)
         self._publish(queue, now_us)
+
+    def _mend(self, connection: Connection, instrument: InstrumentId, now_us: int) -> None:
+        """Have a connection begin the book anew."""
+        self._declare_gap(instrument, now_us)
+        connection.resync(instrument, GapReason.HANDOVER)
+
+    def _declare_gap(self, instrument: InstrumentId, now_us: int) -> None:
+        detail = "the connections' books did not meet"
+        self._keeper.interrupted(instrument, Channel.ORDERBOOK, GapReason.HANDOVER, detail, now_us)
 
     def _release(self, instrument: InstrumentId, book: _Book, now_us: int) -> None:
         """Publish what the old connection said while it was held."""

@@ -109,7 +109,7 @@ class Spool:
         """
         payload = pack(batch_id, events)
         size = _RECORD.size + len(payload)
-        if sum(self._sizes.values()) + size > self._max_bytes:
+        if sum(self._sizes.values()) + _BEGIN + size > self._max_bytes:
             self._refused += 1
             raise SpoolFull(f"spool {self._directory} is full: {self._max_bytes} bytes")
         try:

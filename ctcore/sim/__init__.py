@@ -5,7 +5,7 @@ from ctcore.sim.candles import INTERVALS, SimCandle
 from ctcore.sim.clock import SimClock
 from ctcore.sim.connection import Connection, ConnectionRules
 from ctcore.sim.derivative import Derivative, SimFunding, SimLiquidation
-from ctcore.sim.faults import FaultKind, FaultPlan, Faults, FaultStrike
+from ctcore.sim.faults import FaultKind, FaultPlan, Faults, FaultStrike, faults_of
 from ctcore.sim.flow import FlowParameters
 from ctcore.sim.grid import Grid
 from ctcore.sim.http import SimRequest, SimResponse
@@ -54,4 +54,5 @@ __all__ = [
     "Usage",
     "VenueServer",
     "default_listings",
+    "faults_of",
 ]

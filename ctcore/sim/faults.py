@@ -13,6 +13,7 @@ from collections.abc import Collection
 
 import attrs
 
+from ctcore.contracts.driver import SimulatorOptions
 from ctcore.errors import ConfigError
 from ctcore.model.time import US_PER_SEC
 
@@ -118,6 +119,18 @@ class FaultPlan:
 
     def _duration_us(self, kind: FaultKind) -> int:
         return round(DEFAULT_DURATION_US.get(kind, 0) * self._draw.uniform(0.2, 1.5))
+
+
+def faults_of(options: SimulatorOptions) -> Faults:
+    """The faults a simulator's options ask for; raises :class:`ConfigError` for an unknown kind."""
+    known = {str(kind): kind for kind in FaultKind}
+    unknown = [kind for kind in options.fault_kinds if kind not in known]
+    if unknown:
+        raise ConfigError(f"fault kind {unknown[0]!r} is unknown; the kinds are {', '.join(known)}")
+    if not options.faults_per_min:
+        return Faults(seed=options.seed)
+    kinds = tuple(known[kind] for kind in options.fault_kinds) or tuple(FaultKind)
+    return Faults(FaultPlan(options.faults_per_min, kinds, seed=options.seed), seed=options.seed)
 
 
 class Faults:

@@ -75,6 +75,7 @@ class ClickHouseSink(Sink):
         self._scales = Scales()
         self._cache: dict[int, Written] = {}
         self._pins: list[InstrumentId] = []
+        self._batch: Sequence[MarketEvent] = ()
         self._doubtful = True
         self._batches = self._rows = self._repeated = self._repaired = self._rejected = 0
 
@@ -111,6 +112,7 @@ class ClickHouseSink(Sink):
             self._repeated += 1
             return
         doubtful, self._doubtful = self._doubtful, True
+        self._batch = events
         rows = 0
         for group in _groups(events):
             for start in range(0, len(group), self._config.max_batch_size):
@@ -118,6 +120,7 @@ class ClickHouseSink(Sink):
         line = json.dumps({"batch": number, "id": batch_id, "events": len(events), "rows": rows})
         client.insert("batches (batch, id, events, rows)", line.encode(), form="JSONEachRow")
         self._doubtful = False
+        self._batch = ()
         self._batches += 1
         self._rows += rows
 
@@ -258,7 +261,8 @@ class ClickHouseSink(Sink):
         return [self._cache[id(e.instrument)] for e in events]
 
     def _learn(self, events: Sequence[MarketEvent]) -> None:
-        unknown = [event for event in events if self._scales.written(event.instrument) is None]
+        # What is known of nobody yet is learnt from the whole batch, not from its first kind of event alone.
+        unknown = [event for event in self._batch if self._scales.written(event.instrument) is None]
         if unknown:
             self._scales.widen(unknown)
             self._store_instruments()

@@ -20,7 +20,7 @@ from ctcore.model.ids import Channel, InstrumentId, Market
 from ctcore.model.market import GapReason, Level
 from ctcore.runtime.service import ServiceState, ServiceStatus
 
-NOW_US = 1_767_225_600_500_000  # 2026-01-01T00:00:00.5Z
+NOW_US = 1_769_904_000_500_000  # 2026-02-01T00:00:00.5Z
 TOKEN = "correct-horse-battery-staple"
 BTC = InstrumentId("binance", Market.SPOT, "BTC/USDT")
 SWAP = InstrumentId("okx", Market.FUTURES, "BTC/USDT")
@@ -46,6 +46,7 @@ class FakeTarget:
     broken: BaseException | None = None
     calls: list[str] = attrs.field(factory=list)
     gate: trio.Event | None = None
+    asked_to_turn: trio.Event = attrs.field(factory=trio.Event)
     asked: list[tuple[InstrumentId, int | None, int]] = attrs.field(factory=list)
 
     def status(self) -> DaemonStatus:
@@ -67,12 +68,14 @@ class FakeTarget:
         self._break()
         return [
             ServiceStatus("feed binance spot 1", ServiceState.RUNNING, NOW_US, 0, "", None, None),
-            ServiceStatus("sink", ServiceState.BACKING_OFF, NOW_US, 3, "StorageError: full", NOW_US, NOW_US + 5),
+            ServiceStatus("sink", ServiceState.BACKING_OFF, NOW_US, 3, "StorageError: full", NOW_US,
+                          NOW_US + 5),
         ]
 
     def streams(self) -> Sequence[StreamStatistics]:
         self._break()
-        return [_stream(BTC, Channel.ORDERBOOK), _stream(BTC, Channel.TRADE), _stream(SWAP, Channel.ORDERBOOK)]
+        wanted = [(BTC, Channel.ORDERBOOK), (BTC, Channel.TRADE), (SWAP, Channel.ORDERBOOK)]
+        return [_stream(instrument, channel) for instrument, channel in wanted]
 
     def gauges(self) -> dict[str, Any]:
         self._break()
@@ -97,13 +100,14 @@ class FakeTarget:
             raise UnknownInstrument(f"{instrument} is not watched")
         levels = depth or None
         return BookView(
-            instrument=instrument, symbol="BTCUSDT", source="live" if at_us is None else "history", in_sync=True,
-            seq=7, exchange_us=NOW_US - 9, received_us=NOW_US, bids=BIDS[:levels], asks=ASKS[:levels],
-            levels=(len(BIDS), len(ASKS)), at_us=at_us)
+            instrument=instrument, symbol="BTCUSDT", source="live" if at_us is None else "history",
+            in_sync=True, seq=7, exchange_us=NOW_US - 9, received_us=NOW_US,
+            bids=BIDS[:levels], asks=ASKS[:levels], levels=(len(BIDS), len(ASKS)), at_us=at_us)
 
     async def _turn(self, name: str, running: bool) -> None:
         self._break()
         self.calls.append(name)
+        self.asked_to_turn.set()
         if self.gate is not None:
             await self.gate.wait()
         self.running = running

@@ -49,7 +49,8 @@ def _object(value: dict[str, Any], schema: dict[str, Any], document: dict[str, A
 def _array(value: list[Any], schema: dict[str, Any], document: dict[str, Any], at: str) -> list[str]:
     first = schema.get("prefixItems", [])
     rest = schema.get("items", True)
-    found = [] if schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 10**9) else [f"{at}: length"]
+    fits = schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 10**9)
+    found = [] if fits else [f"{at}: length"]
     for index, each in enumerate(value):
         found += problems(each, first[index] if index < len(first) else rest, document, f"{at}[{index}]")
     return found

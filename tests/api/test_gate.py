@@ -52,7 +52,8 @@ async def test_errors_of_a_nursery(log: list[str]) -> None:
 
 
 async def test_an_expected_error_of_a_nursery_is_told() -> None:
-    answer = await call("PUT", "/control?action=stop", FakeTarget(broken=ExceptionGroup("", [StorageError("full")])))
+    target = FakeTarget(broken=ExceptionGroup("", [StorageError("full")]))
+    answer = await call("PUT", "/control?action=stop", target)
     assert refusal(answer) == (503, "unavailable", None)
 
 
@@ -135,6 +136,7 @@ PLUGIN = {"ctdaemon-demo": [
     Mount("/deep", routes=[Route("/{name}/{rest:path}", _page)]),
     WebSocketRoute("/live", _socket),
 ]}
+LIVE = "/plugins/ctdaemon-demo/live"
 
 
 def _app(**options: Any) -> Starlette:
@@ -232,24 +234,23 @@ async def _knock(app: Starlette, path: str, *headers: tuple[bytes, bytes]) -> li
 
 
 async def test_a_plugins_websocket() -> None:
-    path = "/plugins/ctdaemon-demo/live"
-    said = await _knock(_app(), path, (b"origin", b"http://127.0.0.1:8080"))
+    said = await _knock(_app(), LIVE, (b"origin", b"http://127.0.0.1:8080"))
     assert [message["type"] for message in said] == ["websocket.accept", "websocket.send", "websocket.close"]
-    said = await _knock(_app(token=TOKEN), path, (b"authorization", f"Bearer {TOKEN}".encode()))
+    said = await _knock(_app(token=TOKEN), LIVE, (b"authorization", f"Bearer {TOKEN}".encode()))
     assert said[0]["type"] == "websocket.accept"
 
 
 @pytest.mark.parametrize(
     ("path", "headers", "token", "status", "code"),
     [
-        ("/plugins/ctdaemon-demo/live", [(b"origin", b"https://evil.example")], "", 403, b"origin_not_allowed"),
-        ("/plugins/ctdaemon-demo/live", [], TOKEN, 401, b"unauthorized"),
+        (LIVE, [(b"origin", b"https://evil.example")], "", 403, b"origin_not_allowed"),
+        (LIVE, [], TOKEN, 401, b"unauthorized"),
         ("/status", [], "", 403, b"websocket_refused"),
         ("/nothing", [], "", 403, b"websocket_refused"),
     ],
 )
-async def test_websockets_that_are_refused(path: str, headers: list[tuple[bytes, bytes]], token: str, status: int,
-                                           code: bytes) -> None:
+async def test_websockets_that_are_refused(path: str, headers: list[tuple[bytes, bytes]], token: str,
+                                           status: int, code: bytes) -> None:
     start, body = await _knock(_app(token=token), path, *headers)
     assert (start["type"], start["status"]) == ("websocket.http.response.start", status)
     assert code in body["body"]

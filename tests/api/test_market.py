@@ -48,7 +48,8 @@ async def test_the_live_book() -> None:
     }
 
 
-@pytest.mark.parametrize(("query", "depth"), [("", 20), ("?depth=0", 0), ("?depth=1", 1), ("?depth=5000", 5_000)])
+@pytest.mark.parametrize(
+    ("query", "depth"), [("", 20), ("?depth=0", 0), ("?depth=1", 1), ("?depth=5000", 5_000)])
 async def test_depth(query: str, depth: int) -> None:
     target = FakeTarget()
     answer = await call("GET", f"/books/binance/spot/BTC/USDT{query}", target)
@@ -81,6 +82,7 @@ async def test_the_pair_in_the_path(path: str, instrument: InstrumentId) -> None
         ("1769860800", 1_769_860_800_000_000),
         ("1769860800000", 1_769_860_800_000_000),
         ("1769860800000001", 1_769_860_800_000_001),
+        ("2026-02-01T00:00:45Z", 1_769_904_045_000_000),
     ],
 )
 async def test_the_book_of_a_moment(at: str, at_us: int) -> None:
@@ -100,7 +102,7 @@ async def test_an_instrument_that_nobody_watches(query: str) -> None:
 @pytest.mark.parametrize(
     ("error", "refused"),
     [
-        (ConfigError("sinks: no sink can be asked for books; add a clickhouse sink"), (409, "configuration", None)),
+        (ConfigError("sinks: none can be asked for books; add clickhouse"), (409, "configuration", None)),
         (StorageError("clickhouse does not answer"), (503, "unavailable", None)),
     ],
 )

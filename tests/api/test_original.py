@@ -21,7 +21,7 @@ async def test_status_while_running() -> None:
     answer = await call("GET", "/status")
     assert answer.status_code == 200
     assert answer.json() == {
-        "running": True, "uptime": "2h 30m", "start_time": "2025-12-31T21:30:00Z", "shutdown_time": None,
+        "running": True, "uptime": "2h 30m", "start_time": "2026-01-31T21:30:00Z", "shutdown_time": None,
         "error": None,
     }
 
@@ -29,7 +29,7 @@ async def test_status_while_running() -> None:
 async def test_status_after_a_failure() -> None:
     target = FakeTarget(running=False, uptime_sec=61, shutdown_us=NOW_US, error="StorageError: disk full")
     answer = await call("GET", "/status", target)
-    assert answer.json()["shutdown_time"] == "2026-01-01T00:00:00.5Z"
+    assert answer.json()["shutdown_time"] == "2026-02-01T00:00:00.5Z"
     assert answer.json()["error"] == "StorageError: disk full"
     assert answer.json()["running"] is False
 
@@ -42,7 +42,8 @@ async def test_status_before_the_first_start() -> None:
 async def test_version() -> None:
     answer = await call("GET", "/version")
     assert answer.json() == {
-        "version": __version__, "python_version": platform.python_version(), "timestamp": "2026-01-01T00:00:00.5Z",
+        "version": __version__, "python_version": platform.python_version(),
+        "timestamp": "2026-02-01T00:00:00.5Z",
     }
 
 
@@ -82,7 +83,8 @@ async def test_only_one_of_two_stops_claims_it() -> None:
 
 
 async def test_a_start_that_fails_tells_why() -> None:
-    answer = await call("PUT", "/control?action=start", FakeTarget(broken=ConfigError("monitor.pairs: is empty")))
+    target = FakeTarget(broken=ConfigError("monitor.pairs: is empty"))
+    answer = await call("PUT", "/control?action=start", target)
     assert refusal(answer) == (409, "configuration", None)
     assert "monitor.pairs: is empty" in answer.text
 
@@ -107,7 +109,8 @@ async def test_what_is_read_cannot_be_put(path: str) -> None:
     ("seconds", "text"),
     [
         (-3, "0s"), (0, "0s"), (0.99, "0s"), (59.9, "59s"), (60, "1m"), (61, "1m 1s"), (3_600, "1h"),
-        (3_605, "1h 0m 5s"), (9_000, "2h 30m"), (86_400, "1d"), (86_461, "1d 0h 1m 1s"), (95_025, "1d 2h 23m 45s"),
+        (3_605, "1h 0m 5s"), (9_000, "2h 30m"), (86_400, "1d"), (86_461, "1d 0h 1m 1s"),
+        (95_025, "1d 2h 23m 45s"),
     ],
 )
 def test_uptime(seconds: float, text: str) -> None:

@@ -12,6 +12,9 @@ import pytest
 import trio
 import trio.testing
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from ctcore.api import server
 from ctcore.api.server import serve
@@ -41,22 +44,15 @@ async def test_a_served_call() -> None:
 async def test_a_call_under_way_is_answered_before_the_end() -> None:
     stop, target = trio.Event(), FakeTarget(gate=trio.Event())
     assert target.gate is not None
-    answers: list[httpx.Response] = []
-
-    async def ask(client: httpx.AsyncClient) -> None:
-        answers.append(await client.put("/control?action=stop"))
-
-    async with _serving(app_over(target, port=0), stop) as url, httpx.AsyncClient(base_url=url) as client:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, client)
-            while not target.calls:
-                await trio.sleep(0.001)
-            stop.set()
-            await trio.sleep(0.02)
-            with pytest.raises(httpx.ConnectError):
-                await httpx.AsyncClient(base_url=url).get("/status")
-            target.gate.set()
-    assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {"status": "stopped"})]
+    async with _serving(app_over(target, port=0), stop) as url:
+        asking = await _connect(url)
+        await asking.send_all(_request(url, "PUT /control?action=stop"))
+        await target.asked_to_turn.wait()
+        stop.set()
+        await _refused(url)
+        target.gate.set()
+        assert b'{"status":"stopped"}' in await _until(asking, b"stopped")
+    await asking.aclose()
 
 
 async def test_a_call_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,10 +60,9 @@ async def test_a_call_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch
     stop, target = trio.Event(), FakeTarget(gate=trio.Event())
     with trio.fail_after(2):
         async with _serving(app_over(target, port=0), stop) as url:
-            stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+            stream = await _connect(url)
             await stream.send_all(_request(url, "PUT /control?action=stop"))
-            while not target.calls:
-                await trio.sleep(0.001)
+            await target.asked_to_turn.wait()
             stop.set()
     async with stream:
         assert await stream.receive_some() == b""
@@ -76,17 +71,19 @@ async def test_a_call_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no such limit")
 async def test_a_client_that_takes_no_answers_cannot_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "GRACE_SEC", 0.05)
-    monkeypatch.setattr(server, "STALLED_SEC", 0.5)
-    stop = trio.Event()
-    with trio.fail_after(5):
-        async with _serving(app_over(port=0), stop) as url:
-            plain = socket.socket()
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            plain.connect(("127.0.0.1", int(url.rpartition(":")[2])))
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(plain))
-            request = _request(url, "GET /openapi.json") * 200
-            with trio.move_on_after(0.5):
-                await stream.send_all(request * 5)
+    monkeypatch.setattr(server, "STALLED_SEC", 0.3)
+    stop, asked = trio.Event(), trio.Event()
+
+    async def huge(_: Request) -> PlainTextResponse:
+        asked.set()
+        return PlainTextResponse("x" * 50_000_000)  # more than the kernel's buffers hold
+
+    app = app_over(port=0, plugin_routes={"demo": [Route("/huge", huge)]})
+    with trio.fail_after(10):
+        async with _serving(app, stop) as url:
+            stream = await _connect(url)
+            await stream.send_all(_request(url, "GET /plugins/demo/huge"))
+            await asked.wait()
             stop.set()
     await stream.aclose()
 
@@ -95,9 +92,9 @@ async def test_an_idle_connection_is_closed_at_once_at_the_end() -> None:
     stop = trio.Event()
     with trio.fail_after(2):
         async with _serving(app_over(port=0), stop) as url:
-            stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+            stream = await _connect(url)
             await stream.send_all(_request(url, "GET /health"))
-            assert b"alive" in await stream.receive_some()
+            await _until(stream, b"alive")
             stop.set()
     async with stream:
         assert await stream.receive_some() == b""
@@ -107,11 +104,10 @@ async def test_a_body_that_nobody_reads_ends_the_connection() -> None:
     stop = trio.Event()
     with trio.fail_after(5):
         async with _serving(app_over(port=0), stop) as url:
-            stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+            stream = await _connect(url)
             length = b"Content-Length: 4000000\r\n\r\n"
             await stream.send_all(_request(url, "PUT /control?action=stop").removesuffix(b"\r\n") + length)
-            answer = await stream.receive_some()
-            assert answer.startswith(b"HTTP/1.1 413")
+            assert (await _until(stream, b"too_large")).startswith(b"HTTP/1.1 413")
             await stream.aclose()
 
 
@@ -144,9 +140,9 @@ async def test_without_a_token_nothing_but_loopback_is_served(host: str) -> None
 
 async def test_localhost_is_served() -> None:
     stop = trio.Event()
-    async with _serving(app_over(host="localhost", port=0), stop, "localhost") as url:
-        async with httpx.AsyncClient(base_url=url) as client:
-            assert (await client.get("/health")).status_code == 200
+    app = app_over(host="localhost", port=0)
+    async with _serving(app, stop, "localhost") as url, httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/health")).status_code == 200
 
 
 async def test_the_port_is_free_again_after_the_end() -> None:
@@ -162,15 +158,35 @@ async def test_the_port_is_free_again_after_the_end() -> None:
 async def test_a_websockets_refusal_reaches_the_client() -> None:
     stop = trio.Event()
     async with _serving(app_over(port=0), stop) as url:
-        stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+        stream = await _connect(url)
         upgrade = (b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
         await stream.send_all(_request(url, "GET /status").removesuffix(b"\r\n") + upgrade)
-        said = b""
-        while b"websocket_refused" not in said:
-            said += await stream.receive_some()
-        assert said.startswith(b"HTTP/1.1 403")
+        assert (await _until(stream, b"websocket_refused")).startswith(b"HTTP/1.1 403")
         await stream.aclose()
+
+
+async def _connect(url: str) -> trio.SocketStream:
+    return await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+
+
+async def _refused(url: str) -> None:
+    """Return once the port takes no more connections."""
+    while True:
+        try:
+            stream = await _connect(url)
+        except OSError:
+            return
+        await stream.aclose()
+
+
+async def _until(stream: trio.SocketStream, end: bytes) -> bytes:
+    said = b""
+    while end not in said:
+        more = await stream.receive_some()
+        assert more, said
+        said += more
+    return said
 
 
 def _request(url: str, line: str) -> bytes:

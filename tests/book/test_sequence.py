@@ -124,7 +124,7 @@ class Reference:
         before = self.next, self.at
         self.at = at
         self.next = next((i for i, d in enumerate(self.chain) if d.seq > at), len(self.chain))
-        newer = [position for position, index in enumerate(self.waiting) if index >= self.next or self.joins(index)]
+        newer = [at for at, index in enumerate(self.waiting) if index >= self.next or self.joins(index)]
         start = newer[0] if newer else len(self.waiting)
         if newer and not self.joins(self.waiting[start]):
             self.next, self.at = before
@@ -135,7 +135,8 @@ class Reference:
 
 
 STEPS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=25)
-FATE = st.sampled_from(["whole"] * 6 + ["lost", "twice", "swapped", "old again", "snapshot", "broken", "forgotten"])
+FATES = ["lost", "twice", "swapped", "old again", "snapshot", "broken", "forgotten"]
+FATE = st.sampled_from(["whole"] * 6 + FATES)
 PICK = st.integers(0, 10_000)
 
 

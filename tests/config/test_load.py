@@ -57,8 +57,8 @@ def test_everything_arrives_typed(load, plugins):
         folder = "f"
         [sinks.second]
         kind = "tape"
-    """ + GROUP + 'channels = ["orderbook", "candle"]\ncandle_interval = "1h"\n' + GROUP.replace("spot", "futures")
-        + 'channels = ["funding", "orderbook"]\ndepth = 0\n')
+    """ + GROUP + 'channels = ["orderbook", "candle"]\ncandle_interval = "1h"\n'
+        + GROUP.replace("spot", "futures") + 'channels = ["funding", "orderbook"]\ndepth = 0\n')
     assert config.monitor.flush_interval_sec == 2.0
     assert config.trader.max_position_size == Decimal("0.1")
     acme = config.exchanges["acme"]
@@ -102,7 +102,8 @@ BAD = [
     ("[log]\ndir = '''\na'''\nlevel = 'loud'",
      "x.toml:4: log.level: must be one of debug, info, warn, error, is 'loud'"),
     ("[monitor]\nbatch_interval_sec = nan", "x.toml:2: monitor.batch_interval_sec: must be a number, is nan"),
-    ("[trader]\nenable_backtest = 'yes'", "x.toml:2: trader.enable_backtest: must be true or false, is 'yes'"),
+    ("[trader]\nenable_backtest = 'yes'",
+     "x.toml:2: trader.enable_backtest: must be true or false, is 'yes'"),
     ("[server]\nallowed_origins = 'http://x'",
      "x.toml:2: server.allowed_origins: must be a list, in square brackets, is 'http://x'"),
     ("[exchanges.acme]\nrest = 3", "x.toml:2: exchanges.acme.rest: must be a table of keys, is 3"),
@@ -110,7 +111,8 @@ BAD = [
      "x.toml:2: exchanges.acme.rest.spot: must be a text in quotes, is 3"),
     # impossible values
     ("[server]\nport = 65536", "x.toml:2: server.port: must be 0 to 65535, is 65536"),
-    (f"[server]\nport = 0x{'f' * 5000}", "x.toml:2: server.port: must be 0 to 65535, is far too large a number"),
+    (f"[server]\nport = 0x{'f' * 5000}",
+     "x.toml:2: server.port: must be 0 to 65535, is far too large a number"),
     ("[monitor]\nbatch_size = 0", "x.toml:2: monitor.batch_size: must be 1 to 1000000, is 0"),
     ("[shutdown]\nbudget_sec = 31", "x.toml:2: shutdown.budget_sec: must be 1 to 30, is 31.0"),
     ("[state]\nname = '../x'", "x.toml:2: state.name: must be a plain file name, is '../x'"),
@@ -123,7 +125,8 @@ BAD = [
     ("[database]\nuser = 'u'\nname = 'n'\nclient_cert = 'c'",
      "x.toml:1: database: client_cert and client_key go together; set both or neither"),
     # exchanges
-    ("[exchanges.kraken]", ("x.toml:1: exchanges.kraken: no installed plugin serves it; install ctdaemon-kraken "
+    ("[exchanges.kraken]", (
+        "x.toml:1: exchanges.kraken: no installed plugin serves it; install ctdaemon-kraken "
      "or remove the section")),
     ("[exchanges.acne]", "x.toml:1: exchanges.acne: no installed plugin serves it; did you mean 'acme'?"),
     ("[exchanges.acme]\nenvironment = 'demo'",
@@ -138,11 +141,13 @@ BAD = [
      "x.toml:1: exchanges.acme.rest: must be an URL as https://host or https://host:port/path"),
     ("[exchanges.acme]\npase_sec = 1",
      "x.toml:2: exchanges.acme.pase_sec: is not a known key; did you mean 'pace_sec'?"),
-    ("[exchanges.bare]\npace_sec = 1", ("x.toml:2: exchanges.bare.pace_sec: is not a known key; the keys here are "
+    ("[exchanges.bare]\npace_sec = 1", (
+        "x.toml:2: exchanges.bare.pace_sec: is not a known key; the keys here are "
      "environment, rest, simulator, stream")),
     ("[exchanges.acme]\npace_sec = 0", "x.toml:2: exchanges.acme.pace_sec: must be above 0, is 0.0"),
     ("[exchanges.acme]\nlevels = 7", "x.toml:2: exchanges.acme.levels: 'levels' must be in (5, 10) (got 7)"),
-    ("[exchanges.acme.simulator]\nspeed = 0", "x.toml:2: exchanges.acme.simulator.speed: must be above 0, is 0.0"),
+    ("[exchanges.acme.simulator]\nspeed = 0",
+     "x.toml:2: exchanges.acme.simulator.speed: must be above 0, is 0.0"),
     ("[exchanges.acme.simulator]\nfault_kinds = ['gap', 'gapp']",
      ("x.toml:2: exchanges.acme.simulator.fault_kinds[1]: must be one of gap, duplicate, reorder, stall, "
      "disconnect, half_open, corrupt, http_429, http_418, http_500, slow_http, venue_notice "
@@ -169,7 +174,8 @@ BAD_GROUPS = [
     ("pairs = ['BTC/USDT']", "pairs = []", "x.toml:5: monitor.subscriptions[0].pairs: must not be empty"),
     ("pairs = ['BTC/USDT']", "pairs = ['BTC/USDT', 3]",
      "x.toml:5: monitor.subscriptions[0].pairs[1]: must be a text in quotes, is 3"),
-    ("'spot'", "'margin'", "x.toml:4: monitor.subscriptions[0].market: must be one of spot, futures, is 'margin'"),
+    ("'spot'", "'margin'",
+     "x.toml:4: monitor.subscriptions[0].market: must be one of spot, futures, is 'margin'"),
     ("'acme'", "'acma'", ("x.toml:3: monitor.subscriptions[0].exchange: there is no section for 'acma'; "
      "did you mean 'acme'?")),
     ("'acme'", "'bare'", ("x.toml:3: monitor.subscriptions[0].exchange: there is no section for 'bare'; "
@@ -179,7 +185,8 @@ BAD_GROUPS = [
     ("market", "channels = ['candle']\ncandle_interval = '7m'\nmarket",
      "x.toml:5: monitor.subscriptions[0].candle_interval: Acme spot has no candles of '7m'; it has 1m, 1h"),
     ("'BTC/USDT'", "'BTC/USDT', 'btc/usdt'", ("x.toml:5: monitor.subscriptions[0].pairs[1]: "
-     "acme:spot:BTC/USDT orderbook(20) is wanted already by monitor.subscriptions[0].pairs[0] (line 5); remove one")),
+     "acme:spot:BTC/USDT orderbook(20) is wanted already by monitor.subscriptions[0].pairs[0] (line 5); "
+     "remove one")),
     ("'spot'", "'spot'\ndepth = -1", "x.toml:5: monitor.subscriptions[0].depth: must be 0 to 5000, is -1"),
 ]
 
@@ -240,7 +247,7 @@ def test_two_simulated_exchanges_do_not_share_a_port(problems, plugins):
 
 
 @pytest.mark.parametrize(("report", "text"), [
-    (PluginReport("kraken", "ctdaemon-kraken", "1", "disabled", problems=("ctdaemon-kraken: it is broken; mend",)),
+    (PluginReport("kraken", "ctdaemon-kraken", "1", "disabled", (), ("ctdaemon-kraken: it is broken; mend",)),
      "its plugin is disabled; ctdaemon-kraken: it is broken; mend"),
     (PluginReport("kraken", "ctdaemon-kraken", "1", "blocked"),
      "its plugin ctdaemon-kraken is blocked; take it off plugins.disable and CTCORE_DISABLE_PLUGINS"),

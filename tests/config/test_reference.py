@@ -1,18 +1,25 @@
 """The documentation and the examples agree with the classes."""
 
 from pathlib import Path
+from typing import get_args
 
+import attrs
 import pytest
 
 from ctcore.config import describe, load_config, reference_tables
-from ctcore.contracts.plugin.manager import PluginManager
+from ctcore.config.schema import FaultKind
+from ctcore.contracts.plugin import PluginManager
+from ctcore.sim import faults
+from ctcore.sinks.plugin import ctcore_register_sinks
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_reference_lists_every_key():
+def test_the_reference_lists_every_key(plugins):
     text = (ROOT / "docs/reference/configuration.md").read_text(encoding="utf-8")
-    for section, table in reference_tables().items():
+    builtin = {sink.name: sink for sink in ctcore_register_sinks()}
+    own = attrs.evolve(plugins, drivers={}, sinks=builtin)
+    for section, table in reference_tables(own).items():
         _, heading, after = text.partition(f"### `{section}`\n")
         assert heading, f"docs/reference/configuration.md has no heading for {section}"
         assert after.lstrip("\n").startswith(table + "\n"), f"the table of {section} should be:\n{table}"
@@ -20,6 +27,10 @@ def test_the_reference_lists_every_key():
 
 def test_every_key_has_a_meaning():
     assert [item for item in describe() if not item.meaning] == []
+
+
+def test_the_faults_are_those_of_the_simulator():
+    assert set(get_args(FaultKind)) == {kind.value for kind in faults.FaultKind}
 
 
 def test_plugins_describe_their_keys(plugins):

@@ -84,7 +84,7 @@ async def _answer(stream: trio.abc.Stream) -> None:
 
 
 @pytest.fixture
-async def client(nursery, autojump_clock):
+async def client(nursery):
     network = MemoryNetwork()
     await nursery.start(trio.serve_listeners, _answer, [network.listen("venue", 80)])
     async with httpx.AsyncClient(transport=network.http_transport(), timeout=5) as client:
@@ -92,12 +92,12 @@ async def client(nursery, autojump_clock):
     nursery.cancel_scope.cancel()
 
 
-async def test_httpx_over_it(client):
+async def test_httpx_over_it(client, autojump_clock):
     response = await client.get("http://venue/x")
     assert (response.status_code, response.text) == (200, "hello")
 
 
-async def test_errors_are_those_of_httpx(client):
+async def test_errors_are_those_of_httpx(client, autojump_clock):
     with pytest.raises(httpx.ConnectError):
         await client.get("http://nobody/")
     with pytest.raises(httpx.ReadTimeout):

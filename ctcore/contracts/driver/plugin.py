@@ -15,11 +15,16 @@ from ctcore.contracts.driver.facts import DriverInfo, Endpoints
 
 @attrs.frozen(kw_only=True)
 class SimulatorOptions:
-    """How a simulated venue runs: ``speed`` is seconds of market time a second, ``seed`` makes it repeatable.
+    """How a simulated venue runs.
+
+    ``speed`` is seconds of market time a second; ``seed`` makes it repeatable. ``faults_per_min`` random faults
+    strike in a minute of market time, of ``fault_kinds`` (empty = every kind the simulator knows).
     """
 
     seed: int = 1
     speed: float = 1.0
+    faults_per_min: float = 0.0
+    fault_kinds: tuple[str, ...] = ()
 
 
 class VenueSimulator(Protocol):

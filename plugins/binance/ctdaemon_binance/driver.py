@@ -30,7 +30,8 @@ _MINUTES = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h",
 _SPOT_CHANNELS = frozenset(Channel) - FUTURES_ONLY
 
 
-def _endpoints(spot: str, futures: str, spot_stream: str, futures_stream: str) -> Endpoints:
+def endpoints_at(spot: str, futures: str, spot_stream: str, futures_stream: str) -> Endpoints:
+    """The endpoints on these hosts."""
     return Endpoints(
         rest={"spot": spot, "futures": futures},
         stream={
@@ -45,19 +46,19 @@ INFO = DriverInfo(
     id=EXCHANGE,
     title="Binance",
     environments={
-        "live": _endpoints(
+        "live": endpoints_at(
             "https://api.binance.com",
             "https://fapi.binance.com",
             "wss://stream.binance.com:9443",
             "wss://fstream.binance.com",
         ),
-        "testnet": _endpoints(
+        "testnet": endpoints_at(
             "https://testnet.binance.vision",
             "https://demo-fapi.binance.com",
             "wss://stream.testnet.binance.vision",
             "wss://fstream.binancefuture.com",
         ),
-        "demo": _endpoints(
+        "demo": endpoints_at(
             "https://demo-api.binance.com",
             "https://demo-fapi.binance.com",
             "wss://demo-stream.binance.com",

@@ -47,15 +47,15 @@ def streams_of(subscription: Subscription, symbol: str, config: BinanceConfig) -
     market = subscription.instrument.market
     for kind in _kinds(subscription, market, config):
         name = f"{stream_symbol(symbol)}@{kind}"
-        yield Stream(name, _part(market, kind), subscription)
+        yield Stream(name, part_of_kind(market, kind), subscription)
 
 
 def parts_of(subscription: Subscription, config: BinanceConfig) -> list[str]:
     """The parts a subscription needs; open interest is polled by the session of the market socket."""
     market = subscription.instrument.market
     if subscription.channel is Channel.OPEN_INTEREST:
-        return [_part(market, "openInterest")]
-    return sorted({_part(market, kind) for kind in _kinds(subscription, market, config)})
+        return [part_of_kind(market, "openInterest")]
+    return sorted({part_of_kind(market, kind) for kind in _kinds(subscription, market, config)})
 
 
 def make_plans(
@@ -114,7 +114,8 @@ def _kinds(subscription: Subscription, market: Market, config: BinanceConfig) ->
             return ()
 
 
-def _part(market: Market, kind: str) -> str:
+def part_of_kind(market: Market, kind: str) -> str:
+    """The part that carries streams of a kind."""
     if market is Market.SPOT:
         return "spot"
     return "futures_public" if kind.startswith(_PUBLIC_KINDS) else "futures_market"

@@ -29,6 +29,7 @@ from ctcore.sim import (
     SimResponse,
     VenueServer,
     default_listings,
+    faults_of,
 )
 from ctdaemon_okx import simulator_rows as rows
 from ctdaemon_okx.driver import endpoints_at
@@ -100,7 +101,7 @@ class OkxSimulator(VenueServer):
                 default_listings(EXCHANGE, market, table), seed=options.seed, start_us=clock.start_us)
             for market, table in rows.TABLE.items()
         }
-        super().__init__(markets, clock, faults)
+        super().__init__(markets, clock, faults or faults_of(options))
         self._ws_snapshot = ws_snapshot
         self._rest = RestCalls(markets)
         self._feeds: dict[str, Feed] = {}

@@ -92,8 +92,8 @@ class BookFeed(Feed):
         self, action: str, bids: Iterable[UnitLevel], asks: Iterable[UnitLevel], previous: int, now_us: int
     ) -> str:
         row = {
-            "asks": rows.levels(self._item, asks), "bids": rows.levels(self._item, bids), "ts": rows.ms(now_us),
-            "checksum": 0, "seqId": self._seq, "prevSeqId": previous,
+            "asks": rows.levels(self._item, asks), "bids": rows.levels(self._item, bids),
+            "ts": rows.ms(now_us), "checksum": 0, "seqId": self._seq, "prevSeqId": previous,
         }  # fmt: skip
         return data_frame(self._arg, [row], action)
 

@@ -16,6 +16,7 @@ _WINDOW_SEC = 2.0
 _PRODUCTS = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
 _BOOK_LIMIT = 400
 _FULL_LIMIT = 5_000
+_LISTED_US = 1_700_000_000_000_000
 
 Item = TypeVar("Item")
 Query = Mapping[str, str]
@@ -82,9 +83,11 @@ class RestCalls:
 
     def _instruments(self, query: Query, now_us: int) -> Sequence[Any]:  # noqa: ARG002
         codes = {item.symbol: 10_000 + number for number, item in enumerate(self._all())}
-        return [rows.instrument_row(item, codes[item.symbol], 1_700_000_000_000_000) for item in self._of(query)]
+        return [rows.instrument_row(item, codes[item.symbol], _LISTED_US) for item in self._of(query)]
 
     def _mark_price(self, query: Query, now_us: int) -> Sequence[Any]:
+        if "instType" not in query and "instId" in query:  # documented as required, answered without
+            return [rows.mark_row(self._named(query), now_us)]
         return [rows.mark_row(item, now_us) for item in self._of(query)]
 
     def _funding_rate(self, query: Query, now_us: int) -> Sequence[Any]:

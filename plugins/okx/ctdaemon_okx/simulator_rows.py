@@ -99,7 +99,8 @@ def trade_row(item: SimInstrument, trade: SimTrade) -> dict[str, str]:
     """A row of ``market/trades``; the stream adds ``count``."""
     return {
         "instId": item.symbol, "side": trade.side.value, "sz": item.quantities.plain(trade.quantity),
-        "px": item.prices.plain(trade.price), "source": "0", "tradeId": str(trade.trade_id), "ts": ms(trade.us),
+        "px": item.prices.plain(trade.price), "source": "0", "tradeId": str(trade.trade_id),
+        "ts": ms(trade.us),
     }  # fmt: skip
 
 
@@ -187,7 +188,8 @@ def liquidation_row(item: SimInstrument, liquidation: SimLiquidation) -> dict[st
         "posSide": "short" if liquidation.side == "buy" else "long", "side": liquidation.side.value,
         "sz": item.quantities.plain(liquidation.quantity), "ts": ms(liquidation.us),
     }  # fmt: skip
-    return {"details": [detail], "instFamily": family, "instId": item.symbol, "instType": "SWAP", "uly": family}
+    names = {"instFamily": family, "instId": item.symbol, "instType": "SWAP", "uly": family}
+    return {"details": [detail], **names}
 
 
 def _derivative(item: SimInstrument) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +14,11 @@ from ctdaemon_okx.stream import OkxSession
 from ctcore.contracts.driver import Effect, HttpRequest, HttpResponse
 from ctcore.model.ids import InstrumentId, Market, Subscription
 from ctcore.model.instrument import Catalogue, Instrument, InstrumentKind
+from ctcore.testing.pytest_plugin import RECORDINGS_VARIABLE
 
 FIXTURES = Path(__file__).parent / "fixtures"
-RECORDINGS = Path(__file__).parents[4] / "shared" / "recordings" / "okx"
+_NAMED = os.environ.get(RECORDINGS_VARIABLE)
+RECORDINGS = (Path(_NAMED) if _NAMED else Path(__file__).parents[4] / "shared" / "recordings") / "okx"
 
 
 def frame(channel: str, symbol: str, data: list[Any], **extra: Any) -> bytes:
