@@ -102,8 +102,10 @@ class Daemon:
     async def start(self) -> None:
         """Start the workers; nothing happens when they run. Raises what keeps them from starting."""
         async with self._changing:
-            if self.workers is not None or self._nursery is None:
+            if self.workers is not None:
                 return
+            if self._nursery is None:
+                raise ServiceFailed("the daemon is ending; start it anew")
             self._stopping, self._ended = trio.Event(), trio.Event()
             self.started_us, self.stopped_us, self.error = self.clock.now_us(), None, ""
             try:

@@ -86,7 +86,9 @@ class RateLimited(VenueError):
 
     retry = True
 
-    def __init__(self, message: str, *, code: str = "", status: int = 429, retry_after_sec: float = 1.0) -> None:
+    def __init__(
+        self, message: str, *, code: str = "", status: int = 429, retry_after_sec: float = 1.0
+    ) -> None:
         super().__init__(message, code=code, status=status)
         self.retry_after_sec = retry_after_sec
 

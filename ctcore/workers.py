@@ -79,14 +79,16 @@ class Workers:
         rungs = [status for rung in self._rungs.values() for status in rung.statistics()]
         return [*rungs, *(status for feed in self.feeds.values() for status in feed.connections())]
 
-    def unready(self) -> list[str]:
-        """What is not whole yet, one line each."""
-        lines = [line for feed in self.feeds.values() for line in feed.unready]
-        return [*lines, *(f"{batcher.name}: not open" for batcher in self._batchers if not batcher.ready)]
+    def unready(self) -> dict[str, list[str]]:
+        """What is not whole yet, by kind, one line each; empty when everything is."""
+        streams = [line for feed in self.feeds.values() for line in feed.unready]
+        sinks = [f"{batcher.name}: not open" for batcher in self._batchers if not batcher.ready]
+        return {kind: lines for kind, lines in (("streams", streams), ("sinks", sinks)) if lines}
 
     def gauges(self) -> dict[str, Any]:
         """Every queue, buffer and budget, as plain data."""
-        gauges: dict[str, Any] = {"bus": attrs.asdict(self.bus.statistics()), "rings": self.monitor.ring_sizes()}
+        bus, rings = attrs.asdict(self.bus.statistics()), self.monitor.ring_sizes()
+        gauges: dict[str, Any] = {"bus": bus, "rings": rings}
         gauges |= {batcher.name: attrs.asdict(batcher.statistics()) for batcher in self._batchers}
         return gauges | {feed.name: attrs.asdict(feed.statistics()) for feed in self.feeds.values()}
 

@@ -48,8 +48,10 @@ class DaemonTarget:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether every wanted stream is in sync and every sink open, and what is not."""
         workers = self._daemon.workers
-        missing = workers.unready() if workers else ["the workers are stopped"]
-        return not missing, {"missing": missing}
+        if workers is None:
+            return False, {"workers": ["they are stopped"]}
+        missing = workers.unready()
+        return not missing, missing
 
     def services(self) -> Sequence[ServiceStatus]:
         """Every supervised service."""

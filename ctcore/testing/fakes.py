@@ -1,8 +1,8 @@
-"""A venue small enough to read in a minute, for tests of whatever runs drivers.
+"""A driver small enough to read in a minute, for tests of whatever runs drivers.
 
-:class:`FakeDriver` and :class:`FakeSession` are a whole driver whose wire is JSON arrays; :class:`FakeServer` is
-the venue's end of its connections, which does nothing by itself: a test says what it sends.
+Its wire is JSON arrays. :class:`~ctcore.testing.fake_server.FakeServer` is the venue's end of its connections.
 """
+# ruff: noqa: ARG002  a fake ignores much of what the contract hands it
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from typing import Any, ClassVar
 
 import attrs
 import msgspec
-import trio
-from websockets.frames import Close as CloseFrame
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
-from websockets.protocol import State
-from websockets.server import ServerProtocol
 
 from ctcore.book import SequenceRule
 from ctcore.book.sequence import SNAPSHOT_IN_STREAM
@@ -52,83 +46,6 @@ FAKE_REST = "http://fake.venue:8080"
 def fake_instrument(pair: str = "BTC/USDT") -> InstrumentId:
     """An instrument of the fake venue."""
     return InstrumentId("fake", Market.SPOT, pair)
-
-
-class FakeServer:
-    """The venue's end of one WebSocket, over any stream; every method is one step of a script."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.stream = stream
-        self.protocol = ServerProtocol()
-        self._events: list[Any] = []
-
-    async def accept(self, *, refuse: int = 0, text: str = "", then: bytes = b"") -> Request:
-        """Answer the handshake, with an HTTP status where ``refuse`` is one; ``then`` follows in one write."""
-        request = await self._next_event()
-        assert isinstance(request, Request)  # noqa: S101  the first event of the protocol
-        protocol = self.protocol
-        response = protocol.reject(refuse, text) if refuse else protocol.accept(request)
-        protocol.send_response(response)
-        await self.stream.send_all(b"".join(protocol.data_to_send()) + then)
-        return request
-
-    async def send(self, *messages: Any) -> None:
-        """Send messages, all in one write: text and bytes as they are, anything else as JSON."""
-        for message in messages:
-            if isinstance(message, bytes):
-                self.protocol.send_binary(message)
-            else:
-                text = message.encode() if isinstance(message, str) else msgspec.json.encode(message)
-                self.protocol.send_text(text)
-        await self.flush()
-
-    async def receive(self) -> bytes:
-        """The next message; pings are answered. Raises ``EOFError`` when the client has gone."""
-        while True:
-            event = await self._next_event()
-            if event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                return bytes(event.data)
-
-    async def frame(self) -> Frame:
-        """The next frame of any kind."""
-        event = await self._next_event()
-        assert isinstance(event, Frame)  # noqa: S101  after the handshake there are only frames
-        return event
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Send a close frame, and wait for the client to go."""
-        self.protocol.send_close(code, reason)
-        await self.flush()
-        while self.protocol.state is not State.CLOSED:
-            try:
-                await self._next_event()
-            except EOFError:
-                break
-        await self.stream.aclose()
-
-    async def vanish(self) -> None:
-        """Be gone without a word."""
-        await trio.aclose_forcefully(self.stream)
-
-    async def flush(self) -> None:
-        """Send what the protocol has to say."""
-        await self.stream.send_all(b"".join(self.protocol.data_to_send()))
-
-    async def _next_event(self) -> Any:
-        while not self._events:
-            data = await self.stream.receive_some(65_536)
-            if not data:
-                raise EOFError("the client has gone")
-            self.protocol.receive_data(data)
-            self._events += self.protocol.events_received()
-            if self.protocol.state is State.OPEN and self.protocol.writes:
-                await self.flush()
-        return self._events.pop(0)
-
-
-def closing(frame: Frame) -> CloseFrame:
-    """What a close frame says."""
-    return CloseFrame.parse(frame.data)
 
 
 class FakeSession(StreamSession):
@@ -243,11 +160,15 @@ class FakeDriver(Driver):
         id="fake",
         title="Fake",
         environments={"live": Endpoints({"spot": FAKE_REST}, {"spot": FAKE_URL})},
-        capabilities={Market.SPOT: Capabilities(frozenset({Channel.ORDERBOOK, Channel.TRADE, Channel.TICKER}))},
+        capabilities={
+            Market.SPOT: Capabilities(frozenset({Channel.ORDERBOOK, Channel.TRADE, Channel.TICKER}), ())
+        },
         rate_limits=(),
     )
 
-    def __init__(self, endpoints: Endpoints | None = None, *, rule: SequenceRule = SNAPSHOT_IN_STREAM) -> None:
+    def __init__(
+        self, endpoints: Endpoints | None = None, *, rule: SequenceRule = SNAPSHOT_IN_STREAM
+    ) -> None:
         super().__init__(endpoints or self.info.environments["live"])
         self.rule = rule
         self.sessions: list[FakeSession] = []
@@ -270,7 +191,12 @@ class FakeDriver(Driver):
         """A plan for these; ``options`` are the plan's other fields."""
         url = options.pop("url", self.endpoints.stream["spot"])
         return ConnectionPlan(
-            name="fake spot 1", exchange="fake", market=Market.SPOT, url=url, subscriptions=subscriptions, **options
+            name="fake spot 1",
+            exchange="fake",
+            market=Market.SPOT,
+            url=url,
+            subscriptions=subscriptions,
+            **options,
         )
 
     def recorded(self, market: Market) -> ConnectionPlan:
@@ -289,7 +215,8 @@ class FakeDriver(Driver):
     def check(self, response: HttpResponse) -> None:
         """429 is 429, and any other status but 200 a refusal."""
         if response.status == 429:
-            raise RateLimited("fake: too many requests", retry_after_sec=float(response.headers["retry-after"]))
+            wait_sec = float(response.headers["retry-after"])
+            raise RateLimited("fake: too many requests", retry_after_sec=wait_sec)
         if response.status != 200:
             raise RequestRefused(f"fake: HTTP {response.status}", status=response.status)
 
