@@ -109,7 +109,12 @@ def is_expected(error: BaseException) -> bool:
 
 def warn(line: str) -> None:
     """One line on standard error, about something that stops nothing."""
-    _say(f"{PROGRAM}: {_one_line(line)}")
+    complain(f"{PROGRAM}: {line}")
+
+
+def complain(line: str) -> None:
+    """One line on standard error, as it is."""
+    _say(_one_line(line))
 
 
 def _sole(error: BaseException) -> BaseException:

@@ -67,7 +67,7 @@ class RestClient:
                 )
         except (trio.TooSlowError, httpx.TimeoutException):
             raise TransportError(f"{request.label}: no answer within {request.timeout_sec:g} s") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise TransportError(f"{request.label}: {reason}") from error
         headers = {name.lower(): value for name, value in answer.headers.items()}

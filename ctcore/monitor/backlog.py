@@ -1,4 +1,4 @@
-"""The events of one sink that are still in memory: collected, cut into batches, bounded. Pure and synchronous."""
+"""The events of one sink that are still in memory: collected, cut into batches, bounded. Pure."""
 
 from __future__ import annotations
 

@@ -125,8 +125,9 @@ class Batcher(Service):
         self._wants_snapshot = wants_snapshot
         self._in_thread = in_thread or BlockingWorker(name, deadline_sec=write_sec).run
         self._disk_thread = in_thread or trio.to_thread.run_sync
-        self._backlog = Backlog(run_id, batch_size=batch_size, max_buffered=max_buffered,
-                                on_batch=self._batch_came, on_full=self._memory_full, on_room=self._memory_free)
+        self._backlog = Backlog(
+            run_id, batch_size=batch_size, max_buffered=max_buffered,
+            on_batch=self._batch_came, on_full=self._memory_full, on_room=self._memory_free)
         self.offer: Callable[[MarketEvent], None] = self._backlog.offer
         self._hand: Batch | None = None
         self._down = self._opened = self._spool_full = self._told_full = False
@@ -209,7 +210,8 @@ class Batcher(Service):
         while True:
             await self._take()
             backoff = self._backoff.start(self._rng)
-            while self._hand is not None and not await self._written(self._hand):
+            # Nothing tells when the sink is back, so it is asked after growing pauses.
+            while self._hand is not None and not await self._written(self._hand):  # noqa: ASYNC110
                 await trio.sleep(next(backoff))
             await self._done()
 
@@ -218,7 +220,7 @@ class Batcher(Service):
         while self._hand is None:
             try:
                 async with self._disk:
-                    await self._take_from_spool()
+                    self._hand = await self._from_spool()
                     if self._hand is None and self._backlog.batches:
                         self._hand = self._backlog.batches.popleft()
             except StorageError as error:
@@ -228,11 +230,11 @@ class Batcher(Service):
             if self._hand is None:
                 await self._work.wait()
 
-    async def _take_from_spool(self) -> None:
-        if self._spool is not None and len(self._spool):
-            found = await self._disk_thread(self._spool.peek)
-            if found is not None:
-                self._hand = Batch(found.batch_id, list(found.events), spooled=True)
+    async def _from_spool(self) -> Batch | None:
+        if self._spool is None or not len(self._spool):
+            return None
+        found = await self._disk_thread(self._spool.peek)
+        return None if found is None else Batch(found.batch_id, list(found.events), spooled=True)
 
     async def _written(self, batch: Batch) -> bool:
         """Try once to write a batch."""
@@ -246,8 +248,9 @@ class Batcher(Service):
             return False
         if self._down:
             self._down = False
-            self._on_trouble(f"{self.name}: the sink is back, {len(self._backlog.batches)} batches wait in memory "
-                             f"and {len(self._spool) if self._spool is not None else 0} in the spool")
+            spooled = len(self._spool) if self._spool is not None else 0
+            self._on_trouble(f"{self.name}: the sink is back; {len(self._backlog.batches)} batches wait in "
+                             f"memory, {spooled} in the spool")
         self._written_batches += 1
         self._written_events += len(batch.events)
         self._last_write_us = self._clock.now_us()
@@ -332,7 +335,7 @@ class Batcher(Service):
         self._last_error = str(error)
         if not self._told_full:
             self._told_full = True
-            self._on_trouble(f"{self.name}: {error}; batches stay in memory, and once that is full events are refused")
+            self._on_trouble(f"{self.name}: {error}; batches stay in memory, then events are refused")
 
     # What the backlog tells.
 
@@ -346,8 +349,9 @@ class Batcher(Service):
         self._on_trouble(f"{self.name}: no room for more events, they are being refused and counted{reason}")
 
     def _memory_free(self, books: list[InstrumentId]) -> None:
-        self._on_trouble(f"{self.name}: there is room again; {self._backlog.overflow.refused} events were refused "
-                         "in all, each stream concerned has a gap")
+        refused = self._backlog.overflow.refused
+        self._on_trouble(f"{self.name}: there is room again; {refused} events were refused so far, and each "
+                         "stream concerned has a gap")
         if self._wants_snapshot is not None:
             for instrument in books:
                 self._wants_snapshot(instrument)
@@ -359,7 +363,7 @@ class Batcher(Service):
             await self._progress.wait()
 
     async def _finish(self) -> None:
-        """Bring what is left in memory to the disk, or to the sink where there is none, and let go of both."""
+        """Bring what is left in memory to the disk (to the sink where there is none), let go of both."""
         self._backlog.tell_gaps()
         self._backlog.cut()
         if self._hand is not None and not self._hand.spooled:

@@ -72,4 +72,6 @@ def stream_of(event: MarketEvent) -> Stream:
 
 def _gap(stream: Stream, hole: _Hole, exchange_us: int, received_us: int, end_us: int | None) -> Gap:
     detail = f"{hole.events} events refused: no room in memory nor in the spool"
-    return Gap(stream[0], exchange_us, received_us, stream[1], GapReason.OVERFLOW, hole.begin_us, end_us, detail)
+    instrument, channel = stream
+    reason = GapReason.OVERFLOW
+    return Gap(instrument, exchange_us, received_us, channel, reason, hole.begin_us, end_us, detail)

@@ -50,7 +50,7 @@ class SpooledBatch:
 
 @attrs.frozen
 class SpoolStatistics:
-    """``bytes`` is what the segments take on the disk; ``damaged`` records could not be read and were skipped."""
+    """``bytes`` is what the segments take on the disk; ``damaged`` records could not be read."""
 
     batches: int
     bytes: int
@@ -62,7 +62,9 @@ class SpoolStatistics:
 class Spool:
     """The batches in ``directory``, at most ``max_bytes`` of them."""
 
-    def __init__(self, directory: Path, *, max_bytes: int = 1_000_000_000, segment_bytes: int = 16_000_000) -> None:
+    def __init__(
+        self, directory: Path, *, max_bytes: int = 1_000_000_000, segment_bytes: int = 16_000_000
+    ) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
         # A segment is deleted when all of it is read: small ones give room back early.
@@ -98,8 +100,8 @@ class Spool:
                               "folder") from error
         except OSError as error:
             self.close()
-            raise ConfigError(f"spool {self._directory}: {error.strerror or error}; name another folder, or make it "
-                              "writable") from error
+            raise ConfigError(f"spool {self._directory}: {error.strerror or error}; name another folder, "
+                              "or make it writable") from error
 
     def append(self, batch_id: str, events: Sequence[MarketEvent]) -> None:
         """Put a batch at the end, durably.
@@ -160,7 +162,8 @@ class Spool:
 
     def statistics(self) -> SpoolStatistics:
         """What waits, and counts since the spool was made."""
-        return SpoolStatistics(self._batches, sum(self._sizes.values()), self._max_bytes, self._damaged, self._refused)
+        used = sum(self._sizes.values())
+        return SpoolStatistics(self._batches, used, self._max_bytes, self._damaged, self._refused)
 
     def _writable(self, size: int) -> BinaryIO:
         if self._out is not None and self._sizes[self._writing] + size > self._segment_bytes:
@@ -225,7 +228,8 @@ class Spool:
 
     def _count(self) -> None:
         """Find the segments, delete those already read, count the records of the others."""
-        found = sorted(int(match[1]) for path in self._directory.iterdir() if (match := _NAME.fullmatch(path.name)))
+        names = (_NAME.fullmatch(path.name) for path in self._directory.iterdir())
+        found = sorted(int(name[1]) for name in names if name)
         while found and found[0] < self._segment:
             self._path(found.pop(0)).unlink()
         if found and found[0] != self._segment:

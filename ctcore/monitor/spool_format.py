@@ -49,12 +49,13 @@ _BACK: dict[str, Callable[[Any], Any]] = {
     "bids": _levels, "asks": _levels, "side": Side, "channel": Channel, "reason": GapReason,
 }
 _FIELDS = [
-    [(place, _BACK[name]) for place, name in enumerate(kind.__struct_fields__[1:]) if name in _BACK] for kind in _KINDS
+    [(place, _BACK[name]) for place, name in enumerate(kind.__struct_fields__[1:]) if name in _BACK]
+    for kind in _KINDS
 ]
 
 
 def pack(batch_id: str, events: Sequence[MarketEvent]) -> bytes:
-    """Encode a batch, leaving out events with integers of more than 64 bits, which no sink could keep either."""
+    """Encode a batch without events whose integers have more than 64 bits: no sink could keep them."""
     try:
         return _pack(batch_id, events)
     except OverflowError:
@@ -83,11 +84,11 @@ def _pack(batch_id: str, events: Sequence[MarketEvent]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[str, list[MarketEvent]]:
-    """Decode a batch into its id and events; raises :class:`DecodeError` for what :func:`pack` did not make."""
+    """Decode a batch into its id and events; raises :class:`DecodeError` for anything else."""
     try:
         version, batch_id, names, rows = msgspec.msgpack.decode(data)
         if version != _VERSION:
-            raise DecodeError(f"a spooled batch of version {version!r}, this ctcore reads {_VERSION}", kind="spool")
+            raise DecodeError(f"a spooled batch of version {version!r}, not {_VERSION}", kind="spool")
         instruments = [InstrumentId(exchange, Market(market), pair) for exchange, market, pair in names]
         return str(batch_id), [_event(row, instruments) for row in rows]
     except (msgspec.DecodeError, ValueError, TypeError, IndexError) as error:
@@ -98,4 +99,5 @@ def _event(row: list[Any], instruments: list[InstrumentId]) -> MarketEvent:
     kind, place, *fields = row
     for index, back in _FIELDS[kind]:
         fields[index] = back(fields[index])
-    return _KINDS[kind](instruments[place], *fields)
+    made: MarketEvent = _KINDS[kind](instruments[place], *fields)
+    return made

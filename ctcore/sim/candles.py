@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 
@@ -124,17 +124,13 @@ class CandleSeries:
         while len(found) < limit and first_us <= min(last_us, self._first_live_us - 1):
             found.append(self._past_bar(first_us))
             first_us = bar_end(self.interval, first_us)
-        live = (bar for bar in self._live() if first_us <= bar.open_us <= last_us)
-        found.extend(islice(live, limit - len(found)))
+        live = chain(self._closed, (msgspec.structs.replace(self._growing),))
+        found.extend(islice((bar for bar in live if first_us <= bar.open_us <= last_us), limit - len(found)))
         return found
 
     def _newest(self, limit: int, last_us: int) -> list[SimCandle]:
-        found: list[SimCandle] = []
-        for bar in reversed(self._live()):
-            if len(found) >= limit:
-                break
-            if bar.open_us <= last_us:
-                found.append(bar)
+        live = chain((msgspec.structs.replace(self._growing),), reversed(self._closed))
+        found = list(islice((bar for bar in live if bar.open_us <= last_us), limit))
         if len(self._closed) < (self._closed.maxlen or 0):  # the live bars still reach back to the start
             open_us = bar_open(self.interval, min(last_us, self._first_live_us - 1))
             while len(found) < limit and open_us >= 0:
@@ -142,9 +138,6 @@ class CandleSeries:
                 open_us = bar_open(self.interval, open_us - 1)
         found.reverse()
         return found
-
-    def _live(self) -> list[SimCandle]:
-        return [*self._closed, msgspec.structs.replace(self._growing)]
 
     def _flat(self, open_us: int, price: int) -> SimCandle:
         return SimCandle(open_us, bar_end(self.interval, open_us), price, price, price, price)

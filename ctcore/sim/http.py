@@ -11,6 +11,8 @@ import h11
 import msgspec
 import trio
 
+from ctcore.errors import CtcoreError
+
 _CHUNK = 65_536
 _HEAD_LIMIT = 16_384
 _JSON = "application/json"
@@ -45,7 +47,7 @@ class SimResponse:
         return cls(status, msgspec.json.encode(value), {"content-type": _JSON, **(headers or {})})
 
 
-class BadRequest(Exception):  # noqa: N818  it is answered, never shown to a person
+class BadRequest(CtcoreError):
     """What came is not HTTP, or too much of it; ``status`` is the answer."""
 
     def __init__(self, status: int, reason: str) -> None:

@@ -129,8 +129,7 @@ class SimInstrument:
 
     def recent_trades(self, limit: int) -> list[SimTrade]:
         """The last ``limit`` trades, oldest first."""
-        size = len(self.trades)
-        return list(islice(self.trades, max(0, size - max(0, limit)), size))
+        return list(islice(reversed(self.trades), max(0, limit)))[::-1]
 
     def candles(
         self, interval: str, limit: int, *, begin_us: int | None = None, end_us: int | None = None

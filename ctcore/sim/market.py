@@ -18,23 +18,33 @@ CELL_US = 200_000
 
 
 class SimMarket:
-    """All instruments of one market of a venue, by symbol, advancing together."""
+    """All instruments of one market of a venue, by symbol, advancing together.
+
+    The flow begins ``warm_up_us`` before ``start_us``, so that the first client finds trades.
+    """
 
     def __init__(
-        self, listings: Iterable[Listing], *, seed: int, start_us: int, catch_up_us: int = 30 * US_PER_SEC
+        self,
+        listings: Iterable[Listing],
+        *,
+        seed: int,
+        start_us: int,
+        catch_up_us: int = 30 * US_PER_SEC,
+        warm_up_us: int = 10 * US_PER_SEC,
     ) -> None:
         self.start_us = start_us
-        self.now_us = start_us
+        self.now_us = start_us - warm_up_us
         self.halted = False
         self.skipped_us = 0
         self._catch_up_us = catch_up_us
-        self._cell_end_us = start_us + CELL_US
+        self._cell_end_us = self.now_us + CELL_US
         self._instruments: dict[str, SimInstrument] = {}
         for listing in listings:
             symbol = listing.instrument.symbol
             if symbol in self._instruments:
                 raise ConfigError(f"{symbol} is listed twice in a simulated market; list it once")
-            self._instruments[symbol] = SimInstrument(listing, seed, start_us)
+            self._instruments[symbol] = SimInstrument(listing, seed, self.now_us)
+        self._run_cells(start_us)
 
     def __len__(self) -> int:
         return len(self._instruments)
@@ -66,6 +76,9 @@ class SimMarket:
             self._skip(behind_us)
         elif behind_us > self._catch_up_us:
             self._skip(behind_us - self._catch_up_us)
+        self._run_cells(now_us)
+
+    def _run_cells(self, now_us: int) -> None:
         while self._cell_end_us <= now_us:
             self._run_to(self._cell_end_us)
             for instrument in self:

@@ -18,6 +18,7 @@ from ctcore.model.time import US_PER_SEC
 _TERMS = 20
 _SHORTEST_SEC = 17.0
 _STEP = 2.03  # ratio of neighbouring periods: the longest is about 4 months
+_SWING_SHARE = 0.19  # of each of five swings of the volume
 _SAMPLES = 4  # looked at inside a bar for its high and low
 
 
@@ -63,7 +64,7 @@ class PastPath:
             amplitude = 0.35 * volatility * math.sqrt(period_sec)
             self._terms.append((amplitude, 2 * math.pi / period_sec, draw.uniform(0, 2 * math.pi)))
         self._level = self._sum(0.0)
-        self._pulse = [(0.22, omega, phase) for _, omega, phase in self._terms[3:12:2]]
+        self._pulse = [(_SWING_SHARE, omega, phase) for _, omega, phase in self._terms[3:12:2]]
 
     def price(self, us: int) -> int:
         """Ticks at a moment."""
@@ -88,8 +89,7 @@ class PastPath:
         return sum(amplitude * math.sin(omega * seconds + phase) for amplitude, omega, phase in self._terms)
 
     def _volume(self, us: int, rate: float) -> int:
-        """Cumulative; its rate of growth swings around ``rate`` and stays above 0 on all but a few
-        moments."""
+        """Cumulative; never shrinks, the shares of the swings adding up to less than 1."""
         seconds = self._seconds(us)
         swing = sum(share * math.sin(omega * seconds + phase) / omega for share, omega, phase in self._pulse)
-        return math.floor(rate * (seconds + swing * 0.9))
+        return math.floor(rate * (seconds + swing))

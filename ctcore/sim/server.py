@@ -26,7 +26,6 @@ from ctcore.sim.market import SimMarket
 
 _CONNECTION_LIMIT = 2_000
 _LEAST_TICK_SEC = 0.002  # at high speeds the publishing gets coarser rather than the computer busier
-_NOT_FOUND = SimResponse.json({"error": "no such path"}, status=404)
 
 
 @attrs.frozen
@@ -256,16 +255,24 @@ class VenueServer(ABC):
                     return
                 if request is None:
                     return
-                if isinstance(request, Upgrade) and self.accepts(request.request.path):
-                    await self._websocket(stream, request)
-                    return
                 if isinstance(request, Upgrade):
-                    await self._answer(reader, _NOT_FOUND)
+                    refusal = self._upgrade_refusal(request.request)
+                    if refusal is None:
+                        await self._websocket(stream, request)
+                    else:
+                        await self._answer(reader, refusal)
                     return
                 if not await self._answer(reader, await self._respond(request)):
                     return
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
+
+    def _upgrade_refusal(self, request: SimRequest) -> SimResponse | None:
+        if not self.accepts(request.path):
+            return SimResponse.json({"error": "no such path"}, status=404)
+        if len(self._connections) >= _CONNECTION_LIMIT:
+            return SimResponse.json({"error": "too many connections"}, status=503)
+        return None
 
     async def _answer(self, reader: HttpReader, response: SimResponse) -> bool:
         with trio.move_on_after(self.rules.send_timeout_sec):
@@ -289,8 +296,6 @@ class VenueServer(ABC):
             return self.refused(request, error)
 
     async def _websocket(self, stream: trio.abc.Stream, upgrade: Upgrade) -> None:
-        if len(self._connections) >= _CONNECTION_LIMIT:
-            return
         self._connections_total += 1
         request, number = upgrade.request, self._connections_total
         connection = Connection(

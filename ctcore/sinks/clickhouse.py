@@ -187,7 +187,9 @@ class ClickHouseSink(Sink):
             else:
                 return encoded, bool(tried)
 
-    def _mended(self, refused: EngineRefused, events: Sequence[MarketEvent], tried: list[str]) -> Sequence[MarketEvent]:
+    def _mended(
+        self, refused: EngineRefused, events: Sequence[MarketEvent], tried: list[str]
+    ) -> Sequence[MarketEvent]:
         """The events as the engine will take them; each remedy is tried once."""
         text = str(refused)
         if REPEATED_PRICE in text and "repeats" not in tried:
@@ -232,7 +234,8 @@ class ClickHouseSink(Sink):
                        f"AND minute >= toDateTime({begin}, 'UTC') AND minute <= toDateTime({end}, 'UTC')")
         price, quantity = unscale("t.price", "i.price_scale"), unscale("t.quantity", "i.quantity_scale")
         trades = (f"(SELECT t.instrument AS instrument, t.ts AS ts, t.exchange_us AS exchange_us, t.n AS n, "
-                  f"{price} AS p, {quantity} AS q FROM trade AS t ANY LEFT JOIN v_instrument AS i USING (instrument) "
+                  f"{price} AS p, {quantity} AS q "
+                  "FROM trade AS t ANY LEFT JOIN v_instrument AS i USING (instrument) "
                   f"WHERE t.instrument IN ({ids}) AND t.exchange_us >= toDateTime64({begin}, 6, 'UTC') "
                   f"AND t.exchange_us < toDateTime64({end + 60}, 6, 'UTC'))")
         client.execute(f"INSERT INTO candle_1m {candle_select(trades)}")
@@ -245,7 +248,9 @@ class ClickHouseSink(Sink):
         self._rejected += len(events) - len(kept)
         logger.error("history: {} {} event(s) left out, their integers have more than 64 bits",
                      len(events) - len(kept), type(events[0]).__name__)
-        return (encode(kept, self._written(kept), number) if kept else Encoded(TABLES[type(events[0])], b"", 0)), kept
+        if not kept:
+            return Encoded(TABLES[type(events[0])], b"", 0), kept
+        return encode(kept, self._written(kept), number), kept
 
     def _written(self, events: Sequence[MarketEvent]) -> list[Written]:
         """How each event's instrument is written.

@@ -69,7 +69,8 @@ class HistoryClient:
         if self._config.compression and not self._config.embedded:
             data, encoding = _compressed(data)
         with self._turn() as client:
-            client.raw_insert(table, insert_block=data, fmt=form, compression=encoding, settings=self._deadline)
+            client.raw_insert(
+                table, insert_block=data, fmt=form, compression=encoding, settings=self._deadline)
 
     def use(self, database: str) -> None:
         """Take names without a database as this one's."""
@@ -114,16 +115,17 @@ def _embedded(config: ClickHouseConfig) -> Client:
             interface="chdb", path=config.folder, settings={"max_threads": 1, "max_insert_threads": 1})
     except ImportError as error:
         raise ConfigError(
-            f"history {config.url}: the embedded engine is not installed; run: pip install 'ctcore[embedded]' "
-            f"({error})") from error
+            f"history {config.url}: the embedded engine is not installed; "
+            f"run: pip install 'ctcore[embedded]' ({error})") from error
     except clickhouse_connect.driver.exceptions.ProgrammingError as error:
-        raise ConfigError(f"history {config.url}: {_why_not_open(str(error), Path(config.folder))}") from error
+        reason = _why_not_open(str(error), Path(config.folder))
+        raise ConfigError(f"history {config.url}: {reason}") from error
 
 
 def _why_not_open(text: str, folder: Path) -> str:
     if _owned(folder):
-        return ("the folder is in use by another process; one process owns it, so ask the running daemon's API, "
-                "or stop it first")
+        return ("the folder is in use by another process, and only one can own it: ask the running daemon's "
+                "API, or stop it first")
     if "already initialized with path" in text:
         return "this process already has another embedded folder open; give every sink the same url"
     reason = text.partition("Stack trace")[0].strip().rstrip(",")
@@ -131,7 +133,7 @@ def _why_not_open(text: str, folder: Path) -> str:
 
 
 def _owned(folder: Path) -> bool:
-    """Does another process hold the lock that the engine takes? The engine itself tells it to standard error only."""
+    """Does another process hold the lock that the engine takes? The engine's own error does not say."""
     if sys.platform == "win32":
         return False
     try:
@@ -172,7 +174,7 @@ def _text(path: Path | None) -> str | None:
 
 def _compressed(data: bytes) -> tuple[bytes, str]:
     try:
-        import lz4.frame
+        import lz4.frame  # type: ignore[import-untyped]
     except ImportError:  # clickhouse-connect brings lz4 for the Pythons that have no zstd of their own
         return gzip.compress(data, compresslevel=1), "gzip"
     return lz4.frame.compress(data), "lz4"

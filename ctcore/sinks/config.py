@@ -41,8 +41,9 @@ def _own_database(_: Any, __: Any, value: str) -> None:
 class ClickHouseConfig:
     """History in ClickHouse: embedded (``chdb:///path``, one process a folder) or a server (``http(s)://host:port``)."""
 
-    url: str = setting("chdb:///path for the engine inside ctcore (chdb:path counts from the working folder), "
-                       "or http(s)://host:port of a server", default="chdb:data/history", check=_history_url)
+    url: str = setting(
+        "chdb:///path for the engine inside ctcore (chdb:path counts from the working folder), or "
+        "http(s)://host:port of a server", default="chdb:data/history", check=_history_url)
     database: str = setting("name of the database", default="crypto", check=_own_database)
     username: str = setting("user to connect as", default="default")
     password: Secret = setting("the user's password", default=Secret(""))
@@ -54,12 +55,12 @@ class ClickHouseConfig:
                                          check=between(0.1, 600))
     query_timeout_sec: float = setting("seconds after which a statement has failed", default=30.0,
                                        check=between(1, 3600))
-    max_retries: int = setting("attempts of one request on a broken connection, before the batch waits", default=3,
-                               check=between(0, 1_000_000))
+    max_retries: int = setting("attempts of one request on a broken connection, before the batch waits",
+                               default=3, check=between(0, 1_000_000))
     compression: bool = setting("compress what is sent to a server", default=True)
     max_batch_size: int = setting("events in one insert", default=100_000, check=between(1, 10_000_000))
-    fsync: bool = setting("write through to the disk, so that a batch survives a power loss; inserts take twice "
-                          "as long", default=False)
+    fsync: bool = setting("write through to the disk, so that a batch survives a power loss; inserts take "
+                          "twice as long", default=False)
 
     @property
     def embedded(self) -> bool:

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 import attrs
+from msgspec import structs
 
 from ctcore.model.market import (
     BookDelta,
@@ -85,13 +86,10 @@ def encode(events: Sequence[MarketEvent], written: Sequence[Written], batch: int
 
 def without_repeats(event: MarketEvent) -> MarketEvent:
     """An order book event in which each price of a side stands once, the last one counting."""
-    if isinstance(event, BookDelta):
-        return BookDelta(event.instrument, event.exchange_us, event.received_us, event.first_seq, event.prev_seq,
-                         event.seq, list(dict(event.bids).items()), list(dict(event.asks).items()))
-    if isinstance(event, BookSnapshot):
-        return BookSnapshot(event.instrument, event.exchange_us, event.received_us, event.seq,
-                            list(dict(event.bids).items()), list(dict(event.asks).items()))
-    return event
+    if not isinstance(event, BookDelta | BookSnapshot):
+        return event
+    bids, asks = (list(dict(side).items()) for side in (event.bids, event.asks))
+    return structs.replace(event, bids=bids, asks=asks)
 
 
 def _levels(events: Sequence[BookSnapshot | BookDelta]) -> Columns:
@@ -144,7 +142,8 @@ def _maybe(events: Sequence[MarketEvent], *names: str) -> list[Column]:
 def _tickers(events: Sequence[Ticker]) -> Columns:
     return len(events), [
         ("seq", "Int64", native.int64([e.seq for e in events])),
-        *_maybe(events, "bid", "bid_quantity", "ask", "ask_quantity", "last", "volume_24h", "quote_volume_24h"),
+        *_maybe(events, "bid", "bid_quantity", "ask", "ask_quantity", "last"),
+        *_maybe(events, "volume_24h", "quote_volume_24h"),
     ]
 
 

@@ -41,7 +41,7 @@ class _Note(msgspec.Struct):
 
 @attrs.frozen
 class JsonlStatistics:
-    """Counts since the sink was made; ``file`` is the number of the file being written, ``bytes`` its size."""
+    """Counts since the sink was made; ``file`` is the number of the current file, ``bytes`` its size."""
 
     batches: int
     lines: int
@@ -132,7 +132,7 @@ class JsonlSink(Sink):
     def _recover(self) -> None:
         """Take up after the last note; notes beyond those remembered are forgotten."""
         notes = self._read_notes()
-        closed = [int(match[1]) for path in self._directory.iterdir() if (match := _FILE.fullmatch(path.name))]
+        closed = self._numbers()
         self._file, self._end = (notes[-1].file, notes[-1].end) if notes else (max(closed, default=1), 0)
         newest = max(closed, default=self._file)
         if newest > self._file or not self._path(self._file).exists():
@@ -167,7 +167,7 @@ class JsonlSink(Sink):
             self._ids.popitem(last=False)
 
     def _rotate(self) -> None:
-        """Close the file and begin the next; a failure leaves the batch kept and is found by the next write."""
+        """Close the file and begin the next; after a failure here the batch is kept all the same."""
         done = self._path(self._file)
         try:
             if self._out is not None:
@@ -185,10 +185,13 @@ class JsonlSink(Sink):
     def _prune(self) -> None:
         if not self._config.keep_files:
             return
-        numbers = sorted({int(match[1]) for path in self._directory.iterdir() if (match := _FILE.fullmatch(path.name))})
-        for number in numbers[:-1][:-self._config.keep_files]:
+        for number in self._numbers()[:-1][:-self._config.keep_files]:
             self._path(number).unlink(missing_ok=True)
             self._path(number).with_suffix(".jsonl.gz").unlink(missing_ok=True)
+
+    def _numbers(self) -> list[int]:
+        names = (_FILE.fullmatch(path.name) for path in self._directory.iterdir())
+        return sorted({int(name[1]) for name in names if name})
 
     def _path(self, number: int) -> Path:
         return self._directory / f"events-{number:06}.jsonl"

@@ -37,6 +37,6 @@ def set_fsync(client: HistoryClient, database: str, wanted: bool) -> None:
         "SELECT name FROM system.tables WHERE database = {name:String} AND engine LIKE '%MergeTree' "
         "AND (position(create_table_query, 'fsync_after_insert = 1') > 0) != {wanted:UInt8}",
         {"name": database, "wanted": int(wanted)})
-    value = int(wanted)
+    change = f"fsync_after_insert = {int(wanted)}, fsync_part_directory = {int(wanted)}"
     for (table,) in tables:
-        client.execute(f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = {value}, fsync_part_directory = {value}")
+        client.execute(f"ALTER TABLE {table} MODIFY SETTING {change}")

@@ -1,4 +1,4 @@
-"""Registers the built-in sinks, through the same door as any package's. The sinks are imported when one is made."""
+"""Registers the built-in sinks, through the same door as any package's. Each is imported when it is made."""
 
 from __future__ import annotations
 

@@ -64,13 +64,14 @@ class Coverage:
 
 
 def ids_of(client: HistoryClient, instrument: InstrumentId) -> list[WrittenId]:
-    """The ids of an instrument, oldest first; raises :class:`UnknownInstrument` when history has never met it."""
+    """The ids of an instrument, oldest first; raises :class:`UnknownInstrument` when there are none."""
     rows = client.rows(
-        "SELECT id, any(price_scale), any(quantity_scale) FROM instruments WHERE exchange = {exchange:String} "
-        "AND market = {market:String} AND pair = {pair:String} GROUP BY id ORDER BY min(valid_from)",
+        "SELECT id, any(price_scale), any(quantity_scale) FROM instruments "
+        "WHERE exchange = {exchange:String} AND market = {market:String} AND pair = {pair:String} "
+        "GROUP BY id ORDER BY min(valid_from)",
         {"exchange": instrument.exchange, "market": str(instrument.market), "pair": instrument.pair})
     if not rows:
-        raise UnknownInstrument(f"history holds nothing of {instrument}; see the view v_instrument for what it holds")
+        raise UnknownInstrument(f"history holds nothing of {instrument}; see the view v_instrument")
     return [WrittenId(*row) for row in rows]
 
 
@@ -118,8 +119,10 @@ def book_at(client: HistoryClient, instrument: InstrumentId, at_us: int, depth: 
         sides[side].append((price, quantity))
     last = _newest(client, "book_delta", ids, f"ts >= {moment(since)} AND ts <= {moment(at_us)}")
     last_us, at_seq, exchange_us = max(anchor, last or anchor)
-    reason = gap_at(client, ids, at_us)
-    return HistoricBook(instrument, at_us, *sides, since, last_us, at_seq, exchange_us, reason is None, reason or "")
+    gap = gap_at(client, ids, at_us)
+    return HistoricBook(
+        instrument, at_us, *sides, since, last_us, at_seq, exchange_us,
+        in_sync=gap is None, gap_reason=gap or "")
 
 
 def gap_at(client: HistoryClient, ids: Sequence[WrittenId], at_us: int) -> str | None:
@@ -147,8 +150,8 @@ def coverage(client: HistoryClient, instrument: InstrumentId, begin_us: int, end
     within = f"instrument IN ({id_list(ids)}) AND ts >= {moment(begin_us)} AND ts < {moment(end_us)}"
     gaps = {str(channel): (int(total), int(unclosed)) for channel, total, unclosed in client.rows(
         "SELECT channel, count(), countIf(ended = 0) FROM ("
-        f"SELECT channel, countIf(end_us IS NOT NULL) AS ended FROM gap WHERE {within} GROUP BY channel, begin_us) "
-        "GROUP BY channel")}
+        f"SELECT channel, countIf(end_us IS NOT NULL) AS ended FROM gap WHERE {within} "
+        "GROUP BY channel, begin_us) GROUP BY channel")}
     found = []
     for name, tables in _CHANNEL_TABLES.items():
         union = " UNION ALL ".join(f"SELECT ts FROM {table} WHERE {within}" for table in tables)
@@ -157,7 +160,8 @@ def coverage(client: HistoryClient, instrument: InstrumentId, begin_us: int, end
         )[0]
         total, unclosed = gaps.get(name, (0, 0))
         if rows or total:
-            found.append(Coverage(name, rows, first if rows else None, last if rows else None, total, unclosed))
+            first, last = (first, last) if rows else (None, None)
+            found.append(Coverage(name, rows, first, last, total, unclosed))
     return found
 
 
@@ -173,7 +177,8 @@ def _newest(
     """``(ts, seq, exchange_us)`` of the newest row under a condition."""
     rows = client.rows(
         "SELECT toUnixTimestamp64Micro(ts), seq, toUnixTimestamp64Micro(exchange_us) "
-        f"FROM {table} WHERE instrument IN ({id_list(ids)}) AND {condition} ORDER BY ts DESC, seq DESC LIMIT 1")
+        f"FROM {table} WHERE instrument IN ({id_list(ids)}) AND {condition} "
+        "ORDER BY ts DESC, seq DESC LIMIT 1")
     return (int(rows[0][0]), int(rows[0][1]), int(rows[0][2])) if rows else None
 
 
@@ -190,7 +195,8 @@ def unscaled(column: str, ids: Sequence[WrittenId], what: str) -> str:
         return f"reinterpretAsFloat64({column})"
     if RAW not in distinct and len(distinct) == 1:
         return f"{column} / {factor(distinct.pop())!r}"
-    by = f"transform(instrument, [{id_list(ids)}], [{', '.join(repr(factor(s)) for s in scales.values())}], 1.0)"
+    factors = ", ".join(repr(factor(scale)) for scale in scales.values())
+    by = f"transform(instrument, [{', '.join(map(str, scales))}], [{factors}], 1.0)"
     return f"if({by} = 0, reinterpretAsFloat64({column}), {column} / {by})"
 
 
@@ -208,6 +214,7 @@ def table_rows(client: HistoryClient) -> dict[str, int]:
     """How many rows each table holds."""
     names = {table.table for table in TABLES.values()}
     rows: list[tuple[Any, ...]] = client.rows(
-        "SELECT table, sum(rows) FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table")
+        "SELECT table, sum(rows) FROM system.parts WHERE active AND database = currentDatabase() "
+        "GROUP BY table")
     found = {str(table): int(count) for table, count in rows}
     return {name: found.get(name, 0) for name in sorted(names)}

@@ -1,4 +1,4 @@
-"""The same order book by plain replay in Python: what SQL's answer is compared with, and a backtest's way to read."""
+"""The same order book by plain replay in Python: what SQL's answer is compared with."""
 # ruff: noqa: S608  the texts are made of our own names and of integers
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def read_book(client: HistoryClient, instrument: InstrumentId, begin_us: int, en
     come back as ``seq`` and 0.
     """
     ids = ids_of(client, instrument)
-    events = [*_snapshots(client, instrument, ids, begin_us, end_us), *_deltas(client, instrument, ids, begin_us, end_us)]
+    asked = (client, instrument, ids, begin_us, end_us)
+    events = [*_snapshots(*asked), *_deltas(*asked)]
     return sorted(events, key=lambda e: (e.received_us, e.seq, isinstance(e, BookDelta)))
 
 
@@ -48,12 +49,16 @@ def _snapshots(
 ) -> list[BookEvent]:
     price, quantity = unscaled("v", ids, "price"), unscaled("v", ids, "quantity")
     sides = ", ".join(f"arrayMap(v -> {value}, {side})" for side, value in (
-        ("bid_prices", price), ("bid_quantities", quantity), ("ask_prices", price), ("ask_quantities", quantity)))
+        ("bid_prices", price), ("bid_quantities", quantity),
+        ("ask_prices", price), ("ask_quantities", quantity)))
     rows = client.rows(
         f"SELECT toUnixTimestamp64Micro(exchange_us), toUnixTimestamp64Micro(ts), seq, {sides} "
         f"FROM book_snapshot WHERE {_within(ids, begin_us, end_us)} ORDER BY ts, seq")
-    return [BookSnapshot(instrument, exchange_us, ts, seq, list(zip(bp, bq, strict=True)), list(zip(ap, aq, strict=True)))
-            for exchange_us, ts, seq, bp, bq, ap, aq in rows]
+    return [
+        BookSnapshot(instrument, exchange_us, ts, seq, *(
+            list(zip(prices, quantities, strict=True)) for prices, quantities in ((bp, bq), (ap, aq))))
+        for exchange_us, ts, seq, bp, bq, ap, aq in rows
+    ]
 
 
 def _deltas(

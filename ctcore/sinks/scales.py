@@ -34,7 +34,7 @@ def factor(scale: int) -> float:
 
 
 def fits(value: float, scale: int) -> bool:
-    """Does the integer give back the very same float? The engine asks the same of every number it is given."""
+    """Does the integer give back the very same float? The engine asks the same of every number."""
     by = factor(scale)
     scaled = value * by
     return abs(scaled) < _EXACT and round(scaled) / by == value
@@ -164,7 +164,7 @@ class Scales:
             instrument, row.id, factor(row.price_scale), factor(row.quantity_scale))
 
     def _id_of(self, row: InstrumentRow) -> int:
-        """A hash, so that two writers agree without asking each other; the next free number on a collision."""
+        """A hash, so that two writers agree without asking each other; on a collision the next number."""
         text = ":".join((*row.name, str(row.price_scale), str(row.quantity_scale)))
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
         while (other := self._ids.get(number)) is not None and not _same_identity(other, row):

@@ -52,15 +52,19 @@ _HEAD = f"""
 _BATCH = "batch UInt64 CODEC(Delta, ZSTD(1))"
 _IN_HEAD = f"instrument UInt32, ts {_US}, exchange_us {_US}"
 _FACTORS = "price_factor Float64, quantity_factor Float64"
+_LEVELS = "bids UInt32, prices Array(Float64), quantities Array(Float64)"
 
 
-def _table(name: str, columns: str, order: str, *, engine: str = "MergeTree", partition: str = "toYYYYMM(ts)") -> str:
+def _table(
+    name: str, columns: str, order: str, *, engine: str = "MergeTree", partition: str = "toYYYYMM(ts)"
+) -> str:
     return (f"CREATE TABLE IF NOT EXISTS {name} ({_HEAD}\n    {columns}\n    {_BATCH}\n) ENGINE = {engine} "
             f"PARTITION BY {partition} ORDER BY ({order})")
 
 
 def _scaled(value: str, factor: str) -> str:
-    return f"if({factor} = 0, reinterpretAsInt64({value}), toInt64(ifNotFinite(round({value} * {factor}), 0)))"
+    rounded = f"ifNotFinite(round({value} * {factor}), 0)"  # infinity is refused elsewhere, with our words
+    return f"if({factor} = 0, reinterpretAsInt64({value}), toInt64({rounded}))"
 
 
 def _inexact(value: str, factor: str) -> str:
@@ -106,19 +110,22 @@ BOOK_DELTA = _table("book_delta", """seq Int64 CODEC(DoubleDelta, ZSTD(1)),
 
 BOOK_DELTA_IN = f"""
 CREATE TABLE IF NOT EXISTS book_delta_in (
-    {_IN_HEAD}, seq Int64, {_FACTORS}, bids UInt32, prices Array(Float64), quantities Array(Float64), batch UInt64
+    {_IN_HEAD}, seq Int64, {_FACTORS}, {_LEVELS}, batch UInt64
 ) ENGINE = Null"""
 
 BOOK_DELTA_MV = f"""
 CREATE MATERIALIZED VIEW IF NOT EXISTS book_delta_mv TO book_delta AS
-SELECT instrument, ts, exchange_us, seq, CAST(toInt8(n > bids), 'Enum8(\\'bid\\' = 0, \\'ask\\' = 1)') AS side,
+SELECT instrument, ts, exchange_us, seq,
+    CAST(toInt8(n > bids), 'Enum8(\\'bid\\' = 0, \\'ask\\' = 1)') AS side,
     {_scaled("p", "price_factor")} + repeated AS price,
     {_scaled("q", "quantity_factor")}
-        + throwIf({_inexact("p", "price_factor")} OR {_inexact("q", "quantity_factor")}, '{SCALE_REFUSED}') AS quantity,
+        + throwIf({_inexact("p", "price_factor")} OR {_inexact("q", "quantity_factor")},
+                  '{SCALE_REFUSED}') AS quantity,
     batch
 FROM (
-    SELECT *, throwIf({_repeated("arraySlice(prices, 1, bids)")} OR {_repeated("arraySlice(prices, bids + 1)")},
-                      '{REPEATED_PRICE}') AS repeated
+    SELECT *, throwIf(
+        {_repeated("arraySlice(prices, 1, bids)")} OR {_repeated("arraySlice(prices, bids + 1)")},
+        '{REPEATED_PRICE}') AS repeated
     FROM book_delta_in
 )
 ARRAY JOIN prices AS p, quantities AS q, arrayEnumerate(prices) AS n"""
@@ -129,7 +136,7 @@ BOOK_SNAPSHOT = _table("book_snapshot", f"""seq Int64 CODEC(DoubleDelta, ZSTD(1)
 
 BOOK_SNAPSHOT_IN = f"""
 CREATE TABLE IF NOT EXISTS book_snapshot_in (
-    {_IN_HEAD}, seq Int64, {_FACTORS}, bids UInt32, prices Array(Float64), quantities Array(Float64), batch UInt64
+    {_IN_HEAD}, seq Int64, {_FACTORS}, {_LEVELS}, batch UInt64
 ) ENGINE = Null"""
 
 BOOK_SNAPSHOT_MV = f"""
@@ -162,7 +169,8 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS trade_mv TO trade AS
 SELECT instrument, ts, exchange_us, n, trade_id, CAST(side, 'Enum8(\\'buy\\' = 0, \\'sell\\' = 1)') AS side,
     {_scaled("p", "price_factor")} AS price,
     {_scaled("q", "quantity_factor")}
-        + throwIf({_inexact("p", "price_factor")} OR {_inexact("q", "quantity_factor")}, '{SCALE_REFUSED}') AS quantity,
+        + throwIf({_inexact("p", "price_factor")} OR {_inexact("q", "quantity_factor")},
+                  '{SCALE_REFUSED}') AS quantity,
     batch
 FROM trade_in"""
 
@@ -180,7 +188,7 @@ CREATE TABLE IF NOT EXISTS candle_1m (
 
 
 def candle_select(source: str) -> str:
-    """One-minute bars by the venue's time from trades with floats ``p`` and ``q``; the view's text and its repair's."""
+    """One-minute bars by the venue's time, from trades with floats ``p`` and ``q``."""
     moment = "(toUnixTimestamp64Micro(exchange_us), toUnixTimestamp64Micro(ts), n)"
     return f"""SELECT instrument, toDateTime(toStartOfMinute(exchange_us), 'UTC') AS minute,
     argMinState(p, {moment}) AS open, max(p) AS high, min(p) AS low, argMaxState(p, {moment}) AS close,
@@ -188,7 +196,9 @@ def candle_select(source: str) -> str:
 FROM {source} GROUP BY instrument, minute"""
 
 
-CANDLE_1M_MV = f"CREATE MATERIALIZED VIEW IF NOT EXISTS candle_1m_mv TO candle_1m AS {candle_select('trade_in')}"
+CANDLE_1M_MV = f"""
+CREATE MATERIALIZED VIEW IF NOT EXISTS candle_1m_mv TO candle_1m AS
+{candle_select('trade_in')}"""
 
 _FLOAT = "Float64 CODEC(ZSTD(1))"
 _MAYBE = "Nullable(Float64) CODEC(ZSTD(1))"

@@ -33,8 +33,9 @@ def _base(quantity: str, price: str) -> str:
 
 
 def _view(table: str, columns: str) -> str:
-    return (f"CREATE VIEW IF NOT EXISTS v_{table} AS SELECT {_NAMES}, r.ts AS ts, r.exchange_us AS exchange_us, {columns}, "
-            f"r.instrument AS instrument FROM {table} AS r ANY LEFT JOIN v_instrument AS i USING (instrument)")
+    return f"""CREATE VIEW IF NOT EXISTS v_{table} AS
+SELECT {_NAMES}, r.ts AS ts, r.exchange_us AS exchange_us, {columns}, r.instrument AS instrument
+FROM {table} AS r ANY LEFT JOIN v_instrument AS i USING (instrument)"""
 
 
 def _plain(*columns: str) -> str:
@@ -55,10 +56,11 @@ def view_statements() -> Iterator[str]:
     yield _view("mark", _plain("mark_price", "index_price"))
     yield _view("funding", _plain("rate", "funding_us"))
     yield _view("open_interest", _plain("quantity"))
-    yield _view("liquidation", f"{_plain('side', 'price', 'quantity')}, {_base('r.quantity', 'r.price')} AS base_quantity")
+    base = _base("r.quantity", "r.price")
+    yield _view("liquidation", f"{_plain('side', 'price', 'quantity')}, {base} AS base_quantity")
     yield f"""CREATE VIEW IF NOT EXISTS v_candle AS
-SELECT {_NAMES}, r.interval AS interval, r.open_us AS open_us, {_plain('open', 'high', 'low', 'close', 'volume',
-        'quote_volume', 'closed', 'ts')}, r.instrument AS instrument
+SELECT {_NAMES}, {_plain('interval', 'open_us', 'open', 'high', 'low', 'close', 'volume', 'quote_volume',
+                         'closed', 'ts')}, r.instrument AS instrument
 FROM (SELECT * FROM candle FINAL) AS r ANY LEFT JOIN v_instrument AS i USING (instrument)"""
     yield f"""CREATE VIEW IF NOT EXISTS v_candle_1m AS
 SELECT {_NAMES}, r.minute AS minute, argMinMerge(r.open) AS open, max(r.high) AS high, min(r.low) AS low,
@@ -69,7 +71,8 @@ GROUP BY exchange, market, pair, minute"""
     yield f"""CREATE VIEW IF NOT EXISTS v_gap AS
 SELECT {_NAMES}, r.channel AS channel, r.begin_us AS begin_us, max(r.end_us) AS end_us,
     argMin(r.reason, r.ts) AS reason, argMin(r.detail, r.ts) AS detail,
-    min(r.ts) AS opened, if(countIf(r.end_us IS NOT NULL) = 0, NULL, maxIf(r.ts, r.end_us IS NOT NULL)) AS closed
+    min(r.ts) AS opened,
+    if(countIf(r.end_us IS NOT NULL) = 0, NULL, maxIf(r.ts, r.end_us IS NOT NULL)) AS closed
 FROM gap AS r ANY LEFT JOIN v_instrument AS i USING (instrument)
 GROUP BY exchange, market, pair, channel, begin_us"""
     yield f"""CREATE VIEW IF NOT EXISTS v_message_stats AS

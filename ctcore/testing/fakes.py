@@ -1,6 +1,6 @@
 """A driver small enough to read in a minute, for tests of whatever runs drivers.
 
-Its wire is JSON arrays. :class:`~ctcore.testing.fake_server.FakeServer` is the venue's end of its connections.
+Its wire is JSON arrays; :class:`~ctcore.testing.fake_server.FakeServer` is the venue's end of it.
 """
 # ruff: noqa: ARG002  a fake ignores much of what the contract hands it
 

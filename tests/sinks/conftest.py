@@ -76,7 +76,8 @@ def _flow(seed: int, count: int) -> list[BookSnapshot | BookDelta]:
         seq += rng.randint(1, 3)
         changes: list[list[Level]] = []
         for side in sides:
-            prices = rng.sample(sorted(side), min(2, len(side))) + [round(99 + rng.random() * 2, 2) for _ in range(2)]
+            prices = rng.sample(sorted(side), min(2, len(side)))
+            prices += [round(99 + rng.random() * 2, 2) for _ in range(2)]
             levels = {price: round(rng.choice((0.0, rng.random() * 9, 1.0)), 4) for price in prices}
             side.update(levels)
             changes.append(list(levels.items()))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from decimal import Decimal
 
+import attrs
+import msgspec
 import pytest
 
 from ctcore.errors import StorageError
@@ -27,7 +28,7 @@ from ctcore.model.market import (
     Trade,
 )
 from ctcore.sinks.clickhouse import ClickHouseSink, MessageStats
-from ctcore.sinks.client import EngineRefused, HistoryClient
+from ctcore.sinks.client import EngineRefused, HistoryClient, connect
 from ctcore.sinks.config import ClickHouseConfig
 from ctcore.sinks.encode import TABLES
 from ctcore.sinks.queries import table_rows
@@ -59,14 +60,16 @@ def counts(reader: HistoryClient) -> dict[str, int]:
 
 
 def describe(sink: ClickHouseSink, tick: str, lot: str, instrument: InstrumentId = BTC) -> None:
-    sink.describe([Instrument(id=instrument, symbol="BTCUSDT", kind=InstrumentKind.SPOT, base="BTC", quote="USDT",
-                              settle="USDT", tick_size=Decimal(tick), lot_size=Decimal(lot))])
+    sink.describe([Instrument(
+        id=instrument, symbol="BTCUSDT", kind=InstrumentKind.SPOT, base="BTC", quote="USDT", settle="USDT",
+        tick_size=Decimal(tick), lot_size=Decimal(lot))])
 
 
 def test_every_kind_of_event_has_a_row(sink: ClickHouseSink, reader: HistoryClient) -> None:
     sink.write_batch("run-1", one_of_each())
-    assert counts(reader) == {"book_delta": 3, "book_snapshot": 1, "trade": 2, "ticker": 1, "candle": 1, "mark": 1,
-                              "funding": 1, "open_interest": 1, "liquidation": 1, "gap": 1}
+    assert counts(reader) == {
+        "book_delta": 3, "book_snapshot": 1, "trade": 2, "ticker": 1, "candle": 1, "mark": 1, "funding": 1,
+        "open_interest": 1, "liquidation": 1, "gap": 1}
     assert table_rows(reader) == counts(reader)
 
 
@@ -152,15 +155,14 @@ def test_exactly_once_wherever_the_connection_dies(
             sink.open()
         sink.write_batch(f"run-{at}", shifted)
         assert failed == (at < inserts)
-        assert counts(reader) == {table: rows * (at + 1) if table != "candle" else 1 for table, rows in once.items()}
+        assert counts(reader) == {
+            table: rows * (at + 1) if table != "candle" else 1 for table, rows in once.items()}
         trades, volume = reader.rows("SELECT sum(trades), sum(volume) FROM v_candle_1m")[0]
         assert trades == 2 * (at + 1)
         assert volume == pytest.approx(0.3 * (at + 1))
 
 
 def _later(event: MarketEvent, minutes: int) -> MarketEvent:
-    import msgspec
-
     shift = {name: getattr(event, name) + minutes * MINUTE for name in ("exchange_us", "received_us")}
     if isinstance(event, Gap):
         shift["begin_us"] = event.begin_us + minutes * MINUTE
@@ -183,8 +185,6 @@ def test_part_of_a_batch_in_a_table_is_taken_back(sink: ClickHouseSink, reader: 
 
 
 def test_a_batch_in_several_inserts(config: ClickHouseConfig, reader: HistoryClient) -> None:
-    import attrs
-
     sink = ClickHouseSink(attrs.evolve(config, max_batch_size=3))
     sink.open()
     trades: list[MarketEvent] = [Trade(BTC, T0, T0 + i, str(i), 100.0, 1.0, Side.BUY) for i in range(10)]
@@ -215,7 +215,9 @@ AWKWARD = [
 
 
 @pytest.mark.parametrize("described", [True, False])
-def test_any_float_comes_back_bit_for_bit(sink: ClickHouseSink, reader: HistoryClient, described: bool) -> None:
+def test_any_float_comes_back_bit_for_bit(
+    sink: ClickHouseSink, reader: HistoryClient, described: bool
+) -> None:
     events: list[MarketEvent] = []
     for number, price in enumerate(AWKWARD):
         instrument = InstrumentId("binance", Market.SPOT, f"C{number:02}/USDT")
@@ -229,10 +231,13 @@ def test_any_float_comes_back_bit_for_bit(sink: ClickHouseSink, reader: HistoryC
         ]
     sink.write_batch("run-1", events[::4])
     sink.write_batch("run-2", events)
-    assert reader.rows("SELECT price FROM v_trade WHERE trade_id = '1' ORDER BY pair") == [(p,) for p in AWKWARD]
-    assert reader.rows("SELECT price, quantity FROM v_book_delta ORDER BY pair") == [(p, 2.0) for p in AWKWARD]
+    trades = reader.rows("SELECT price FROM v_trade WHERE trade_id = '1' ORDER BY pair")
+    assert trades == [(price,) for price in AWKWARD]
+    deltas = reader.rows("SELECT price, quantity FROM v_book_delta ORDER BY pair")
+    assert deltas == [(price, 2.0) for price in AWKWARD]
     snapshots = reader.rows(
-        "SELECT DISTINCT pair, bid_prices[1], ask_prices[1], ask_quantities[1] FROM v_book_snapshot ORDER BY pair")
+        "SELECT DISTINCT pair, bid_prices[1], ask_prices[1], ask_quantities[1] FROM v_book_snapshot "
+        "ORDER BY pair")
     assert [row[1:] for row in snapshots] == [(p, 100.5, p) for p in AWKWARD]
     first = InstrumentId("binance", Market.SPOT, "C00/USDT")
     assert [type(e) for e in read_book(reader, first, T0, T0 + 10)] == [BookSnapshot, BookSnapshot, BookDelta]
@@ -290,15 +295,16 @@ def test_integers_beyond_64_bits_do_not_stop_the_batch(sink: ClickHouseSink, rea
 def test_contracts_and_base_amount_stand_side_by_side(sink: ClickHouseSink, reader: HistoryClient) -> None:
     swap = InstrumentId("okx", Market.FUTURES, "BTC/USDT")
     inverse = InstrumentId("okx", Market.FUTURES, "BTC/USD")
-    common = {"kind": InstrumentKind.PERPETUAL, "base": "BTC", "tick_size": Decimal("0.1"), "lot_size": Decimal("1")}
-    sink.describe([
-        Instrument(id=swap, symbol="BTC-USDT-SWAP", quote="USDT", settle="USDT", contract_size=Decimal("0.01"), **common),
-        Instrument(id=inverse, symbol="BTC-USD-SWAP", quote="USD", settle="BTC", contract_size=Decimal(100),
-                   inverse=True, **common),
-    ])
+    linear = Instrument(
+        id=swap, symbol="BTC-USDT-SWAP", kind=InstrumentKind.PERPETUAL, base="BTC", quote="USDT",
+        settle="USDT", tick_size=Decimal("0.1"), lot_size=Decimal(1), contract_size=Decimal("0.01"))
+    sink.describe([linear, attrs.evolve(
+        linear, id=inverse, symbol="BTC-USD-SWAP", quote="USD", settle="BTC", contract_size=Decimal(100),
+        inverse=True)])
     sink.write_batch("run-1", [Trade(swap, T0, T0, "1", 50_000.0, 3.0, Side.BUY),
                                Trade(inverse, T0, T0 + 1, "1", 50_000.0, 5.0, Side.BUY)])
-    assert reader.rows("SELECT quantity, base_quantity FROM v_trade ORDER BY ts") == [(3.0, 0.03), (5.0, 0.01)]
+    rows = reader.rows("SELECT quantity, base_quantity FROM v_trade ORDER BY ts")
+    assert rows == [(3.0, 0.03), (5.0, 0.01)]
 
 
 def test_message_stats_replace_each_other(sink: ClickHouseSink, reader: HistoryClient) -> None:
@@ -311,10 +317,6 @@ def test_message_stats_replace_each_other(sink: ClickHouseSink, reader: HistoryC
 
 
 def test_queries_have_a_deadline(config: ClickHouseConfig, reader: HistoryClient) -> None:
-    import attrs
-
-    from ctcore.sinks.client import connect
-
     client = connect(attrs.evolve(config, query_timeout_sec=1))
     with pytest.raises(EngineRefused) as caught:
         client.rows("SELECT count() FROM numbers(100000000000)")

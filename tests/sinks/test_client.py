@@ -31,7 +31,7 @@ def test_without_chdb_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_folder_of_another_process_is_refused(engine: str) -> None:
     code = ("from ctcore.sinks.client import connect\nfrom ctcore.sinks.config import ClickHouseConfig\n"
             f"connect(ClickHouseConfig(url={engine!r}))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "ConfigError" in done.stderr.splitlines()[-1]
     assert "in use by another process" in done.stderr.splitlines()[-1]
@@ -43,7 +43,7 @@ def test_a_second_folder_in_one_process_is_refused(engine: str, tmp_path: Path) 
 
 
 def test_a_server_that_is_not_there_may_come_back() -> None:
-    with pytest.raises(StorageError, match="http://127.0.0.1:9"):
+    with pytest.raises(StorageError, match=r"http://127\.0\.0\.1:9"):
         connect(ClickHouseConfig(url="http://127.0.0.1:9", connect_timeout_sec=1, max_retries=0))
 
 
@@ -66,7 +66,8 @@ def test_the_password_is_never_shown() -> None:
 
 def test_migrations_run_once_each(reader: HistoryClient, config: ClickHouseConfig) -> None:
     assert migrate(reader, config.database) == 0
-    second = Migration(2, "one more", ("CREATE TABLE IF NOT EXISTS more (a UInt8) ENGINE = MergeTree ORDER BY a",))
+    statement = "CREATE TABLE IF NOT EXISTS more (a UInt8) ENGINE = MergeTree ORDER BY a"
+    second = Migration(2, "one more", (statement,))
     assert migrate(reader, config.database, (*MIGRATIONS, second)) == 1
     assert reader.rows("SELECT version FROM schema_version ORDER BY version") == [(1,), (2,)]
     with pytest.raises(ConfigError, match="upgrade ctcore"):

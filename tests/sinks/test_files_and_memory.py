@@ -44,8 +44,8 @@ def test_one_unified_message_a_line(tmp_path: Path) -> None:
     sink.write_batch("run-1", trades(0, 1))
     sink.close()
     assert json.loads((tmp_path / "events-000001.jsonl").read_text()) == {
-        "type": "trade", "exchange": "binance", "market": "spot", "pair": "BTC/USDT", "timestamp": 0, "received": 0,
-        "seq": 0, "data": {"trade_id": "0", "price": 100.0, "quantity": 1.0, "side": "buy"}}
+        "type": "trade", "exchange": "binance", "market": "spot", "pair": "BTC/USDT", "timestamp": 0,
+        "received": 0, "seq": 0, "data": {"trade_id": "0", "price": 100.0, "quantity": 1.0, "side": "buy"}}
 
 
 @pytest.mark.parametrize("packed", [False, True])

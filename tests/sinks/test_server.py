@@ -31,7 +31,7 @@ _INSERT = re.compile(r"(INSERT INTO .*?)\s+FORMAT\s+(\w+)\s*$", re.IGNORECASE | 
 
 
 class Facade(ThreadingHTTPServer):
-    """Speaks as much of ClickHouse's HTTP interface as the client uses: queries, parameters, inserts, errors."""
+    """As much of ClickHouse's HTTP interface as the client uses: queries, parameters, inserts, errors."""
 
     daemon_threads = True
 
@@ -56,10 +56,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base's name
         """Stay quiet."""
 
-    def do_GET(self) -> None:  # noqa: N802  the base's name
+    def do_GET(self) -> None:
         self._answer(200, b"Ok.\n", "")
 
-    def do_POST(self) -> None:  # noqa: N802  the base's name
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         arguments = dict(parse_qsl(urlsplit(self.path).query))
         if self.server.broken:
@@ -67,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         given = base64.b64decode(self.headers.get("Authorization", "Basic Og==").split()[1]).decode()
         if given != "default:right":
-            self._answer(403, b"Code: 516. DB::Exception: Authentication failed (AUTHENTICATION_FAILED)", "516")
+            self._answer(403, b"Code: 516. DB::Exception: wrong password (AUTHENTICATION_FAILED)", "516")
             return
         try:
             self._answer(200, self._run(arguments, body), "")
@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         encoding = self.headers.get("Content-Encoding", "")
         self.server.encodings.add(encoding)
         if encoding == "lz4":
-            import lz4.frame
+            import lz4.frame  # type: ignore[import-untyped]
 
             body = lz4.frame.decompress(body)
         elif encoding == "gzip":
@@ -100,7 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
             with tempfile.NamedTemporaryFile() as file:
                 file.write(data)
                 file.flush()
-                self.server.engine.query(f"{insert[1]} FROM INFILE '{file.name}' FORMAT {insert[2]}", "TabSeparated")
+                infile = f"{insert[1]} FROM INFILE '{file.name}' FORMAT {insert[2]}"
+                self.server.engine.query(infile, "TabSeparated")
         return b""
 
     def _answer(self, status: int, body: bytes, code: str) -> None:

@@ -37,4 +37,4 @@ class BinanceConfig:
     open_interest_interval_sec: float = attrs.field(default=60.0, validator=[ge(1.0), le(86_400.0)])
     symbols_per_connection: int = attrs.field(default=50, validator=[ge(1), le(MAX_STREAMS)])
     streams_per_connection: int = attrs.field(default=MAX_STREAMS, validator=[ge(32), le(MAX_STREAMS)])
-    stall_sec: float = attrs.field(default=60.0, validator=[ge(5.0), le(3600.0)])
+    stall_sec: float = attrs.field(default=30.0, validator=[ge(5.0), le(3600.0)])

@@ -23,6 +23,9 @@ from ctdaemon_binance.symbols import EXCHANGE, stream_symbol
 PARTS = {Market.SPOT: ("spot",), Market.FUTURES: ("futures_public", "futures_market")}
 PARTIAL_DEPTHS = (5, 10, 20)
 
+_BOOKS_FIRST = ("spot", "futures_public", "futures_market")
+"""The order of connecting: new sockets are rationed, and books take longest to be whole."""
+
 _PUBLIC_KINDS = ("bookTicker", "depth", "trade")
 """What a futures stream's kind begins with on the public socket; everything else is on the market socket."""
 
@@ -77,11 +80,11 @@ def make_plans(
         symbol = catalogues[market][subscription.instrument].symbol
         for part in parts_of(subscription, config):
             by_part.setdefault(part, {}).setdefault(symbol, []).append(subscription)
-    plans = []
-    for part, by_symbol in sorted(by_part.items()):
-        for number, group in enumerate(_groups(part, by_symbol, config), 1):
-            plans.append(_plan(part, number, urls[part], group, config))
-    return plans
+    return [
+        _plan(part, number, urls[part], group, config)
+        for part in _BOOKS_FIRST if part in by_part
+        for number, group in enumerate(_groups(part, by_part[part], config), 1)
+    ]  # fmt: skip
 
 
 def recorded_plan(market: Market, urls: Mapping[str, str], config: BinanceConfig) -> ConnectionPlan:

@@ -33,6 +33,7 @@ from ctcore.sim import (
     SimResponse,
     VenueServer,
     default_listings,
+    faults_of,
 )
 from ctdaemon_binance.config import MAX_STREAMS
 from ctdaemon_binance.driver import endpoints_at
@@ -89,7 +90,7 @@ class BinanceSimulator(VenueServer):
             )
             for kind, table in TABLE.items()
         }
-        super().__init__(markets, clock, faults)
+        super().__init__(markets, clock, faults or faults_of(options))
         self._rest = {kind: RestCalls(kind, market) for kind, market in markets.items()}
         self._printers = {
             kind: {printer.stream_symbol: printer for printer in map(Printer, market)}

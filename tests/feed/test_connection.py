@@ -1,0 +1,452 @@
+"""One connection: effects performed in order, bad frames survived, dead sockets found, nothing left behind."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import httpx
+import pytest
+import trio
+import trio.testing
+from websockets.frames import Opcode
+
+from ctcore.contracts.driver import Close, Fetch, HttpRequest, Retire, Send
+from ctcore.errors import ConnectionLost, RateLimited, TransportError
+from ctcore.feed import connection as connection_module
+from ctcore.model.ids import Channel, Subscription
+from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason, Trade
+from ctcore.testing.fake_server import FakeServer, closing
+from ctcore.testing.fakes import FakeSession
+
+CLOCK_SLACK_SEC = 0.01
+
+
+class Running:
+    """A connection in a task of its own, and how it ended."""
+
+    def __init__(self, stage: Any, connection: Any) -> None:
+        self.stage = stage
+        self.connection = connection
+        self.error: BaseException | None = None
+        self.ended = trio.Event()
+        self.ended_at = 0.0
+        self.scope = trio.CancelScope()
+        self.server: Any = None
+
+    async def run(self) -> None:
+        with self.scope:
+            try:
+                await self.connection.run()
+            except ConnectionLost as error:
+                self.error = error
+        self.ended_at = trio.current_time()
+        self.ended.set()
+
+
+async def start(stage: Any, plan: Any = None, **options: Any) -> Running:
+    """Connect to the venue and run; the venue has not read anything yet."""
+    connection = stage.connection(plan, **options)
+    running = Running(stage, connection)
+
+    async def accept() -> None:
+        running.server = await stage.venue()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept)
+        await connection.connect()
+    stage.nursery.start_soon(running.run)
+    return running
+
+
+async def settle() -> None:
+    """Everything on its way arrives."""
+    for _ in range(5):
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_events_of_many_frames_are_published_in_order(autojump_clock, stage):
+    running = await start(stage)
+    trades = [["trade", "BTC/USDT", number, number + 1, 1.0, 1.0] for number in range(200)]
+    await running.server.send(["snapshot", "BTC/USDT", 7, 5, [[1.0, 1.0]], []], *trades)
+    await settle()
+    assert [type(event) for event in stage.published] == [BookSnapshot] + [Trade] * 200
+    assert [event.trade_id for event in stage.published[1:]] == [str(number) for number in range(200)]
+    times = [event.received_us for event in stage.published]
+    assert all(a < b for a, b in zip(times, times[1:], strict=False)), "no two frames share a time"
+    assert running.connection.statistics().frames == 201
+
+
+async def test_frames_are_sent_in_order_and_paced(autojump_clock, stage):
+    plan = stage.plan(*stage.all_streams, send_interval_sec=0.25)
+    running = await start(stage, plan)
+    sent_at = []
+    for subscription in stage.all_streams:
+        expected = f'["subscribe","BTC/USDT","{subscription.channel}"]'.encode()
+        assert await running.server.receive() == expected
+        sent_at.append(trio.current_time())
+    assert [round(b - a, 2) for a, b in zip(sent_at, sent_at[1:], strict=False)] == [0.25, 0.25]
+
+
+async def test_a_frame_that_cannot_be_read_is_counted_and_life_goes_on(autojump_clock, stage):
+    running = await start(stage, tapped=True)
+    good = ["trade", "BTC/USDT", 1, 1, 1.0, 1.0]
+    junk = ["not json", b"\xff\xfe", '["trade","BTC/USDT"]', '{"a":1}', "[", '["snapshot","XRP/USDT",1,1,[],[]]']
+    await running.server.send(*junk, good)
+    await settle()
+    assert [event.trade_id for event in stage.published] == ["1"]
+    assert running.connection.statistics().decode_errors == {"fake": 6}
+    assert stage.notes.of("undecodable") == ["fake"] * 6
+    assert len(stage.notes.of("received")) == 7, "the recorder sees bad frames too"
+    assert not running.ended.is_set()
+
+
+async def test_levels_no_book_can_hold_cost_one_gap_not_the_connection(autojump_clock, stage):
+    running = await start(stage)
+    book = ["snapshot", "BTC/USDT", 1, 1, [[1.0, 1.0]], [[2.0, 1.0]]]
+    await running.server.send(
+        book,
+        ["delta", "BTC/USDT", 1, 2, 2, [[1.5, -4.0]], []],
+        ["delta", "BTC/USDT", 2, 3, 3, [[1.6, 1.0]], []],
+        ["trade", "BTC/USDT", 1, 1, 1.0, 1.0],
+    )
+    await settle()
+    assert [type(event) for event in stage.published] == [BookSnapshot, Gap, Trade]
+    assert not stage.keeper.book(stage.btc).valid
+    await running.server.send(["snapshot", "BTC/USDT", 9, 9, [[1.0, 1.0]], []])
+    await settle()
+    assert stage.keeper.book(stage.btc).valid
+    assert stage.keeper.book(stage.btc).bids() == [(1.0, 1.0)]
+
+
+async def test_a_crossed_book_is_resynced_and_nothing_of_it_published(autojump_clock, stage):
+    running = await start(stage)
+    for _ in stage.all_streams:
+        await running.server.receive()
+    await running.server.send(
+        ["snapshot", "BTC/USDT", 1, 1, [[1.0, 1.0]], [[2.0, 1.0]]],
+        ["delta", "BTC/USDT", 1, 2, 2, [[2.5, 1.0]], []],
+        ["delta", "BTC/USDT", 2, 3, 3, [[2.5, 0.0]], []],
+    )
+    assert await running.server.receive() == b'["subscribe","BTC/USDT","orderbook"]'
+    (snapshot, gap) = stage.published
+    assert isinstance(snapshot, BookSnapshot)
+    assert (gap.reason, gap.end_us) == (GapReason.CROSSED, None)
+    assert not stage.keeper.book(stage.btc).valid
+    await running.server.send(["snapshot", "BTC/USDT", 9, 9, [[1.0, 1.0]], [[2.0, 1.0]]])
+    await settle()
+    assert [type(event) for event in stage.published[2:]] == [BookSnapshot, Gap]
+    assert stage.published[-1].end_us == 9
+
+
+async def test_a_crossed_snapshot_leaves_the_gap_open(autojump_clock, stage):
+    """The session believes it has closed the gap; the book says otherwise."""
+    running = await start(stage)
+    await running.server.send(
+        ["snapshot", "BTC/USDT", 1, 1, [[1.0, 1.0]], [[2.0, 1.0]]],
+        ["delta", "BTC/USDT", 5, 6, 2, [], []],
+        ["snapshot", "BTC/USDT", 9, 9, [[3.0, 1.0]], [[2.0, 1.0]]],
+    )
+    await settle()
+    gaps = [event for event in stage.published if isinstance(event, Gap)]
+    assert [gap.end_us for gap in gaps] == [None]
+    assert not stage.keeper.book(stage.btc).valid
+    assert stage.keeper.picture(stage.btc, stage.stamp()) is None
+
+
+async def test_a_half_open_socket_is_pinged_and_given_up(autojump_clock, stage):
+    running = await start(stage, stage.plan(*stage.all_streams, stall_sec=20.0))
+    began = trio.current_time()
+    for _ in stage.all_streams:
+        await running.server.receive()
+    frame = await running.server.stream.receive_some()  # never answered
+    assert frame[0] == 0x80 | Opcode.PING
+    assert trio.current_time() - began == pytest.approx(10, abs=1.1)
+    await running.ended.wait()
+    assert trio.current_time() - began == pytest.approx(20, abs=1.1)
+    assert str(running.error) == "fake spot 1: nothing received for 20 s"
+
+
+async def test_a_quiet_venue_that_answers_pings_stays(autojump_clock, stage):
+    running = await start(stage, stage.plan(*stage.all_streams, stall_sec=20.0))
+    with trio.move_on_after(200):
+        await running.server.receive()
+        while True:
+            await running.server.receive()  # the protocol answers pings
+    assert not running.ended.is_set()
+
+
+async def test_a_venue_that_reads_nothing_is_given_up(autojump_clock, stage):
+    """The watch does not starve behind a send that never ends."""
+    streams = [Subscription(stage.btc, Channel.CANDLE, interval=str(number) * 900) for number in range(9)]
+    session = Scripted([Send("x" * 60_000)] * 3)
+    running = await start(stage, stage.plan(*streams, stall_sec=20.0), session=session)
+    began = trio.current_time()
+    await running.ended.wait()
+    assert trio.current_time() - began < 31
+    assert running.error is not None
+
+
+async def test_the_session_is_ticked_once_a_second_and_tells_when_it_is_ready(autojump_clock, stage):
+    running = await start(stage)
+    session = stage.driver.sessions[0]
+    await trio.sleep(5.5)
+    assert session.ticks == 5
+    assert not running.connection.became_ready.is_set()
+    for channel in ("orderbook", "trade", "ticker"):
+        await running.server.send(["ok", "BTC/USDT", channel])
+    await running.server.send(["snapshot", "BTC/USDT", 1, 1, [], []])
+    await trio.sleep(1)
+    assert running.connection.became_ready.is_set()
+    assert running.connection.statistics().ready
+
+
+@pytest.mark.parametrize(("how", "code", "text"), [
+    ("close", 1_012, "closed by the venue with code 1012 (restart)"),
+    ("vanish", 1_006, ""),
+])
+async def test_a_lost_connection_tells_why_and_leaves_nothing(autojump_clock, stage, how, code, text):
+    running = await start(stage)
+    tasks = stage_tasks(stage)
+    if how == "close":
+        await running.server.close(1_012, "restart")
+    else:
+        await running.server.vanish()
+    await running.ended.wait()
+    assert isinstance(running.error, ConnectionLost)
+    assert running.error.code == code
+    assert text in str(running.error)
+    assert stage_tasks(stage) == tasks - 1
+    assert [kind for kind, _ in stage.notes.lines if kind in ("opened", "closed")] == ["opened", "closed"]
+
+
+def stage_tasks(stage: Any) -> int:
+    return len(stage.nursery.child_tasks)
+
+
+async def test_messages_before_the_close_are_published(autojump_clock, stage):
+    running = await start(stage)
+    server = running.server
+    server.protocol.send_text(b'["trade","BTC/USDT",1,1,1.0,1.0]')
+    server.protocol.send_close(1_000)
+    await server.flush()
+    await running.ended.wait()
+    assert [event.trade_id for event in stage.published] == ["1"]
+
+
+async def test_cancelled_it_says_goodbye(autojump_clock, stage):
+    running = await start(stage)
+    for _ in stage.all_streams:
+        await running.server.receive()
+    running.scope.cancel()
+    assert closing(await running.server.frame()).code == 1_000
+    await running.ended.wait()
+    assert running.error is None
+    assert running.ended_at - trio.current_time() < 1
+
+
+async def test_cancelled_while_losing_the_connection_it_is_cancelled(autojump_clock, stage):
+    """Both at once: the cancellation must not come out as an error in a group."""
+    running = await start(stage)
+    await settle()
+    running.server.protocol.send_close(1_001)
+    await running.server.flush()
+    running.scope.cancel()
+    await running.ended.wait()
+    assert running.scope.cancelled_caught
+
+
+async def test_running_without_connecting_is_a_mistake(stage):
+    with pytest.raises(ConnectionLost, match="not connected"):
+        await stage.connection().run()
+
+
+async def test_connecting_where_nobody_is(autojump_clock, stage):
+    with pytest.raises(TransportError, match="nobody listens"):
+        await stage.connection(stage.plan(url="ws://elsewhere/")).connect()
+    assert stage.notes.lines == []
+
+
+# --- effects ------------------------------------------------------------------------------------------------
+
+
+class Scripted(FakeSession):
+    """Says on connecting what a test wants it to say."""
+
+    def __init__(self, effects: list[Any]) -> None:
+        self._effects = effects
+        self.answers = []
+        self.ticks = 0
+
+    ready = False
+
+    def connected(self, now_us: int) -> Any:
+        return self._effects
+
+    def tick(self, now_us: int) -> Any:
+        return ()
+
+
+def fetch(path: str = "/a", **options: Any) -> Fetch:
+    delay_sec = options.pop("delay_sec", 0.0)
+    request = HttpRequest("GET", f"http://fake.venue:8080{path}", f"GET {path}", **options)
+    return Fetch(request, path, None, delay_sec)
+
+
+async def test_close_ends_it_and_what_was_said_before_is_done(autojump_clock, stage):
+    running = await start(stage, session=Scripted([Send("first"), Close("told to"), Send("never")]))
+    await running.ended.wait()
+    assert str(running.error) == "fake spot 1: told to"
+    assert running.connection.statistics().outbox == 1
+
+
+async def test_retire_asks_for_a_successor_and_nothing_else(autojump_clock, stage):
+    running = await start(stage, session=Scripted([Retire("maintenance"), Retire("again"), Send("still here")]))
+    await running.connection.retiring.wait()
+    assert running.connection.retire_reason == "maintenance"
+    assert await running.server.receive() == b"still here"
+    assert not running.ended.is_set()
+
+
+async def test_old_age_asks_for_a_successor(autojump_clock, stage):
+    began = trio.current_time()
+    running = await start(stage, stage.plan(*stage.all_streams, lifetime_sec=7200.0, stall_sec=1e9))
+    await running.connection.retiring.wait()
+    assert trio.current_time() - began == pytest.approx(7200, abs=1.1)
+    assert running.connection.retire_reason == "2.0 h old"
+
+
+async def test_the_outbox_is_bounded(autojump_clock, stage, monkeypatch):
+    monkeypatch.setattr(connection_module, "OUTBOX_FRAMES", 3)
+    running = await start(stage, session=Scripted([Send("x")] * 4))
+    await running.ended.wait()
+    assert "3 frames wait to be sent" in str(running.error)
+
+
+async def test_answers_come_back_after_their_delay(autojump_clock, stage):
+    session = Scripted([fetch("/late", delay_sec=4.0), fetch("/now")])
+    running = await start(stage, session=session, tapped=True)
+    began = trio.current_time()
+    await settle()
+    assert [request.url.path for request in stage.network.requests] == ["/now"]
+    assert running.connection.statistics().fetching == 1
+    await trio.sleep(4.1)
+    assert [answer.body for answer in session.answers] == [b"fine", b"fine"]
+    assert trio.current_time() - began == pytest.approx(4.1, abs=CLOCK_SLACK_SEC)
+    assert running.connection.statistics().fetching == 0
+    assert stage.notes.of("answered") == [b"fine", b"fine"]
+
+
+async def test_calls_that_fail_are_told_to_the_session(autojump_clock, stage):
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/slow":
+            await trio.sleep(100)
+        if request.url.path == "/down":
+            raise httpx.ConnectError("refused")
+        if request.url.path == "/busy":
+            return httpx.Response(429, headers={"retry-after": "2"})
+        return httpx.Response(200, text="junk")
+
+    stage.network.answer = answer
+    paths = ["/slow", "/down", "/junk", "/busy"]
+    session = Scripted([fetch(path, timeout_sec=3.0) for path in paths])
+    running = await start(stage, session=session)
+    await trio.sleep(5)
+    texts = sorted(str(error) for error in session.answers)
+    assert texts == [
+        "/junk: junk", "GET /down: refused", "GET /slow: no answer within 3 s", "fake: too many requests",
+    ]  # fmt: skip
+    assert len(stage.notes.of("fetch_failed")) == 3
+    assert stage.notes.of("undecodable") == ["answer"]
+    assert not running.ended.is_set()
+
+
+async def test_a_connection_that_ends_takes_its_calls_with_it(autojump_clock, stage):
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    stage.network.answer = answer
+    session = Scripted([fetch(timeout_sec=1e6), fetch(delay_sec=1e6)])
+    running = await start(stage, session=session)
+    await settle()
+    await running.server.vanish()
+    await running.ended.wait()
+    assert running.connection.statistics().fetching == 0
+    assert session.answers == []
+
+
+async def test_frames_are_inflated_by_the_plans_codec(autojump_clock, stage):
+    running = await start(stage, stage.plan(*stage.all_streams, codec="gzip"), tapped=True)
+    whole = gzip.compress(b'["trade","BTC/USDT",1,1,1.0,1.0]')
+    await running.server.send(whole[:-9], b"junk", whole)
+    await settle()
+    assert [event.trade_id for event in stage.published] == ["1"]
+    assert running.connection.statistics().decode_errors == {"compression": 2}
+    assert stage.notes.of("received")[-1] == whole, "recorded as it was on the wire"
+
+
+async def test_a_mistake_in_a_session_is_not_hidden(autojump_clock, stage):
+    """Only what the venue does wrong is survived; a bug goes up to the supervisor."""
+
+    class Buggy(Scripted):
+        def received(self, frame: bytes, now_us: int) -> Any:
+            raise KeyError("bug")
+
+    connection = stage.connection(session=Buggy([]))
+
+    async def venue() -> None:
+        server: FakeServer = await stage.venue()
+        await server.send("anything")
+
+    stage.nursery.start_soon(venue)
+    await connection.connect()
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await connection.run()
+    assert caught.group_contains(KeyError)
+    assert stage.notes.of("closed")
+
+
+async def test_a_session_that_answers_lazily_works_as_well(autojump_clock, stage):
+    """Effects may come from a generator, which may fail half way."""
+
+    class Lazy(FakeSession):
+        def received(self, frame: bytes, now_us: int) -> Any:
+            yield from super().received(frame, now_us)
+            yield from super().received(b"junk", now_us)
+
+    plan = stage.plan()
+    running = await start(stage, plan, session=Lazy(plan, stage.driver.rule))
+    await running.server.send(["trade", "BTC/USDT", 1, 1, 1.0, 1.0], ["trade", "BTC/USDT", 2, 2, 1.0, 1.0])
+    await settle()
+    assert [event.trade_id for event in stage.published] == ["1", "2"]
+    assert running.connection.statistics().decode_errors == {"fake": 2}
+
+
+async def test_resync_from_outside(autojump_clock, stage):
+    connection = stage.connection()
+    connection.resync(stage.btc, GapReason.HANDOVER)
+    assert stage.published == [], "not running: nobody could ask"
+    running = await start(stage)
+    await running.server.send(["snapshot", "BTC/USDT", 1, 1, [], []], ["delta", "BTC/USDT", 1, 2, 2, [], []])
+    await settle()
+    running.connection.resync(stage.btc, GapReason.HANDOVER)
+    assert [type(event) for event in stage.published] == [BookSnapshot, BookDelta, Gap]
+
+
+async def test_an_answer_that_parks_the_budget(autojump_clock, stage):
+    async def answer(request: httpx.Request) -> httpx.Response:
+        status = 429 if len(stage.network.requests) == 1 else 200
+        return httpx.Response(status, headers={"retry-after": "7", "X-Used": "90"}, text="ok")
+
+    stage.network.answer = answer
+    request = HttpRequest("GET", "http://fake.venue:8080/x", "GET /x", cost={"weight": 10})
+    with pytest.raises(RateLimited):
+        await stage.rest.perform(request)
+    began = trio.current_time()
+    assert stage.budget.statistics().buckets[0].used == 90
+    response = await stage.rest.perform(request)
+    assert trio.current_time() - began == pytest.approx(7, abs=CLOCK_SLACK_SEC)
+    assert response.headers["x-used"] == "90", "names in lower case"
+    with pytest.raises(TransportError, match="GET /bad"):
+        await stage.rest.perform(HttpRequest("GET", "http://[::1", "GET /bad"))
