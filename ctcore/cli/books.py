@@ -25,8 +25,8 @@ def books(
     exchange: Exchange,
     market: MarketName,
     pair: Annotated[str, typer.Argument(metavar="PAIR", help="The pair, like BTC/USDT.")],
-    at: Annotated[str | None, typer.Option(
-        metavar="TIME", help="A moment of history: 2026-01-31T12:00:00.5Z (UTC) or an epoch number in s, ms, us.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help=(
+        "A moment of history: 2026-01-31T12:00:00.5Z (UTC) or an epoch number in s, ms, us."))] = None,
     depth: Annotated[int, typer.Option(
         min=0, max=DEEPEST, metavar="N", help="Levels a side; 0 shows the whole book.")] = 10,
     as_json: AsJson = False,
@@ -68,7 +68,9 @@ def _view(config: Config, instrument: InstrumentId, at_us: int | None, depth: in
     return history_view(config, instrument, at_us, depth)
 
 
-def _from_daemon(daemon: DaemonClient, instrument: InstrumentId, at_us: int | None, depth: int) -> dict[str, Any]:
+def _from_daemon(
+    daemon: DaemonClient, instrument: InstrumentId, at_us: int | None, depth: int
+) -> dict[str, Any]:
     query: dict[str, str | int] = {"depth": depth} if at_us is None else {"depth": depth, "at": at_us}
     try:
         return daemon.get(f"/books/{instrument.exchange}/{instrument.market}/{instrument.pair}", query)
@@ -86,21 +88,21 @@ def _near(instrument: InstrumentId, streams: dict[str, Any]) -> str:
 
 
 def _show(view: dict[str, Any]) -> None:
-    from ctcore.cli.screen import grouped, number, open_console
+    from ctcore.cli.screen import grouped, open_console
+    from ctcore.model.numbers import exact, plain
     from ctcore.model.time import iso
 
     console = open_console()
     symbol = f" ({view['symbol']})" if view["symbol"] else ""
     console.print(f"{view['exchange']} {view['market']} {view['pair']}{symbol}", style="bold")
-    moment = "now" if view["at_us"] is None else f"at {iso(view['at_us'])}"
-    console.print(f"{view['source']}, {moment}; newest update {iso(view['received_us'])}, seq {view['seq']}")
+    console.print("live" if view["at_us"] is None else f"history, at {iso(view['at_us'])}")
+    console.print(f"newest update {iso(view['received_us'])}, seq {view['seq']}")
     if not view["in_sync"]:
         console.print("NOT in sync: a gap is open, the book may miss changes", style="bold red")
     bids, asks = view["bids"], view["asks"]
     console.print(_table(bids, asks))
     if bids and asks:
-        spread = number(round(asks[0][0] - bids[0][0], 12))
-        console.print(f"spread {spread}", end="; ")
+        console.print(f"spread {plain(exact(asks[0][0]) - exact(bids[0][0]))}", end="; ")
     console.print(f"{grouped(view['levels'][0])} bids and {grouped(view['levels'][1])} asks in all")
 
 

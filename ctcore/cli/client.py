@@ -31,8 +31,7 @@ def base_url(config: Config) -> str:
     """Where the API of a configuration's daemon is; :class:`ConfigError` when that cannot be known."""
     host, port = config.server.host, config.server.port
     if port == 0:
-        raise ConfigError(
-            f"{config.path}: server.port is 0, so the daemon's port is not known here; set a port in the configuration")
+        raise ConfigError(f"{config.path}: server.port is 0, so nobody knows the daemon's port; set one")
     host = _ANY.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -89,14 +88,15 @@ class DaemonClient:
         except ValueError:
             told = None
         if not isinstance(told, dict):
-            raise DaemonRefused(f"what answers at {self.url} is no ctcore daemon; compare [server] with the one running")
+            raise DaemonRefused(f"what answers at {self.url} is no ctcore daemon; correct server.port")
         return told
 
     def _refusal(self, status: int, told: dict[str, Any]) -> CtcoreError:
         error = told.get("error")
         message = str(error.get("message", "")) if isinstance(error, dict) else f"HTTP {status}"
         if status in (_UNAUTHORIZED, _FORBIDDEN):
-            return ConfigError(f"the daemon at {self.url} refuses: {message}; compare server.token in {self._path}")
+            mend = f"compare server.token in {self._path}"
+            return ConfigError(f"the daemon at {self.url} refuses: {message}; {mend}")
         if isinstance(error, dict) and error.get("code") == "unknown_instrument":
             return UnknownInstrument(message)
         if status < _FAILED:

@@ -123,5 +123,4 @@ def _place(file: Path, refused: Refused) -> str:
 def _print_books(replay: Replay, levels: int, out: BinaryIO) -> None:
     import msgspec
 
-    for summary in replay.summaries(levels):
-        out.write(msgspec.json.encode(summary) + b"\n")
+    out.writelines(msgspec.json.encode(summary) + b"\n" for summary in replay.summaries(levels))

@@ -53,11 +53,13 @@ class CommandLine(TyperGroup):
         prog_name: str | None = None,
         complete_var: str | None = None,
         standalone_mode: bool = True,  # noqa: ARG002  the parent's signature
+        windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
         """Run the command that ``args`` name, and exit with its status."""
         try:
-            status = super().main(args, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra)
+            status = super().main(
+                args, prog_name or PROGRAM, complete_var, False, windows_expand_args, **extra)
             sys.stdout.flush()
         except UsageError as error:
             sys.exit(_usage(error))

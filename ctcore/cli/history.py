@@ -33,9 +33,11 @@ def history_view(config: Config, instrument: InstrumentId, at_us: int, depth: in
         try:
             found = book_at(client, instrument, at_us)
         except UnknownInstrument:
-            raise UnknownInstrument(f"history holds nothing of {instrument}; {_near(client, instrument)}") from None
+            near = _near(client, instrument)
+            raise UnknownInstrument(f"history holds nothing of {instrument}; {near}") from None
         if found.snapshot_us is None:
-            raise UnknownInstrument(f"history has no book of {instrument} at {iso(at_us)}; {_first(client, instrument)}")
+            first = _first(client, instrument)
+            raise UnknownInstrument(f"history has no book of {instrument} at {iso(at_us)}; {first}")
         return _view(found, _symbol(client, instrument), depth)
 
 
@@ -91,16 +93,16 @@ def _symbol(client: HistoryClient, instrument: InstrumentId) -> str:
 
 def _near(client: HistoryClient, instrument: InstrumentId) -> str:
     rows = client.rows(
-        "SELECT DISTINCT pair FROM instruments WHERE exchange = {exchange:String} AND market = {market:String} "
-        "LIMIT 10000", _of(instrument))
+        "SELECT DISTINCT pair FROM instruments WHERE exchange = {exchange:String} "
+        "AND market = {market:String} LIMIT 10000", _of(instrument))
     return near_pairs(instrument.pair, (str(pair) for (pair,) in rows))
 
 
 def _first(client: HistoryClient, instrument: InstrumentId) -> str:
     """When its books begin."""
     rows = client.rows(
-        "SELECT count(), toUnixTimestamp64Micro(min(ts)) FROM book_snapshot WHERE instrument IN (SELECT id FROM "
-        "instruments WHERE exchange = {exchange:String} AND market = {market:String} AND pair = {pair:String})",
-        _of(instrument))
+        "SELECT count(), toUnixTimestamp64Micro(min(ts)) FROM book_snapshot WHERE instrument IN ("
+        "SELECT id FROM instruments WHERE exchange = {exchange:String} AND market = {market:String} "
+        "AND pair = {pair:String})", _of(instrument))
     count, first_us = rows[0]
     return f"its first one is of {iso(first_us)}" if count else "it has none at all yet"

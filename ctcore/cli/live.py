@@ -6,10 +6,11 @@ import io
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 import trio
 from rich.live import Live
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from ctcore.cli.screen import open_console
@@ -36,7 +37,7 @@ class LiveStatus:
         """Where the log goes: above the picture, when both are on the same screen."""
         if self._live is None or not sys.stderr.isatty():
             return sys.stderr
-        return _Above(self._console)
+        return cast(TextIO, _Above(self._console))
 
     def __enter__(self) -> LiveStatus:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -54,9 +55,13 @@ class LiveStatus:
     async def keep(self) -> None:
         """Redraw until cancelled. A terminal that stands still (Ctrl+S) holds up a thread, not the daemon."""
         while self._live is not None:
-            self._live.update(self._draw())
-            await trio.to_thread.run_sync(self._live.refresh, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(self._show, self._live, self._draw(), abandon_on_cancel=True)
             await trio.sleep(REDRAW_SEC)
+
+    def _show(self, live: Live, picture: RenderableType) -> None:
+        # Every line of the log draws the picture again: laid out once, that costs it next to nothing.
+        lines = self._console.render_lines(picture, pad=False)
+        live.update(Segments([part for line in lines for part in (*line, Segment.line())]), refresh=True)
 
 
 class _Above(io.TextIOBase):

@@ -22,7 +22,8 @@ _REPORT = "error.log"
 def settings_of(config: Config) -> LogSettings:
     """The section ``[log]`` as the logs take it."""
     log = config.log
-    return LogSettings(level=log.level, directory=log.dir, max_file_size_mb=log.max_file_size_mb, keep=log.keep_files)
+    return LogSettings(
+        level=log.level, directory=log.dir, max_file_size_mb=log.max_file_size_mb, keep=log.keep_files)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def command_line() -> typer.Typer:
                       context_settings={"help_option_names": ["--help", "-h"]})
     for panel, commands in _PANELS.items():
         for command in commands:
-            app.command(rich_help_panel=panel)(command)
+            app.command(help=_paragraphs(command.__doc__ or ""), rich_help_panel=panel)(command)
     app.add_typer(config_app, name="config", rich_help_panel="About this installation")
     return app
 
@@ -67,10 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _top(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option(
-        "--debug", envvar=DEBUG_VARIABLE, help="Show the traceback of an error.")] = False,  # noqa: ARG001
-    show: Annotated[bool, typer.Option(
-        "--version", callback=show_version, is_eager=True, help="Show the version and exit.")] = False,  # noqa: ARG001
+    debug: Annotated[bool, typer.Option(  # noqa: ARG001  read where errors end
+        "--debug", envvar=DEBUG_VARIABLE, help="Show the traceback of an error.")] = False,
+    show: Annotated[bool, typer.Option(  # noqa: ARG001  its callback does it
+        "--version", callback=show_version, is_eager=True, help="Show the version and exit.")] = False,
 ) -> None:
     """Watch crypto markets and keep their exact history.
 
@@ -80,6 +80,11 @@ def _top(
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+def _paragraphs(text: str) -> str:
+    """Each paragraph on one line: the terminal's width breaks it."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def _may_need_plugins(given: Sequence[str]) -> bool:
@@ -108,10 +113,14 @@ def _mentions_hook(module: str) -> bool:
             return False
         roots = [Path(place) for place in spec.submodule_search_locations or ()]
         if not rest and spec.origin is not None:
-            return HOOK in Path(spec.origin).read_text(encoding="utf-8", errors="replace")
+            return _mentioned_in(Path(spec.origin))
         stems = [root.joinpath(*rest) for root in roots]
         sources = [source for stem in stems for source in (stem.with_suffix(".py"), stem / "__init__.py")]
         found = [source for source in sources if source.is_file()]
-        return not found or any(HOOK in source.read_text(encoding="utf-8", errors="replace") for source in found)
+        return not found or any(_mentioned_in(source) for source in found)
     except (OSError, ImportError, ValueError):
         return True
+
+
+def _mentioned_in(source: Path) -> bool:
+    return HOOK in source.read_text(encoding="utf-8", errors="replace")

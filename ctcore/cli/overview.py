@@ -46,11 +46,11 @@ def streams_table(streams: Iterable[StreamFigures]) -> Table:
 
 
 def sinks_table(gauges: Mapping[str, Any], names: Iterable[str]) -> Table:
-    """A line for each sink."""
+    """A line for each sink, from the daemon's gauges."""
     made = table("sink", ("rows written", "right"), ("waiting", "right"), ("spool", "right"),
                  ("refused", "right"), "state")
     for name in names:
-        gauge = gauges.get(name)
+        gauge = gauges.get(f"sink {name}")
         if gauge is None:
             continue
         state = f"down: {gauge['last_error']}" if gauge["down"] else "ok"

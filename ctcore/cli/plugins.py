@@ -20,8 +20,8 @@ _STYLES = {"active": "green", "disabled": "red", "blocked": "yellow", "missing":
 
 def plugins(
     as_json: AsJson = False,
-    config: Annotated[Path | None, typer.Option(
-        "--config", "-c", metavar="FILE", help="Leave out the plugins that this configuration disables.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help=(
+        "Leave out the plugins that this configuration disables."))] = None,
 ) -> None:
     """List the installed plugins: what each registers, what the exchanges offer, and what is wrong.
 
@@ -74,9 +74,8 @@ def _print_json(manager: PluginManager) -> None:
     import attrs
     import msgspec
 
-    rows = [
-        attrs.asdict(report) | {"capabilities": _capabilities(report, manager)} for report in manager.plugins()
-    ]
+    reports = manager.plugins()
+    rows = [attrs.asdict(report) | {"capabilities": _capabilities(report, manager)} for report in reports]
     typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
 
 

@@ -38,8 +38,8 @@ def simulate(
         min=0.001, max=1000, help="Seconds of market time in a second.")] = 1.0,
     faults_per_min: Annotated[float, typer.Option(
         min=0, max=600, help="Random faults in a minute of market time.")] = 0.0,
-    fault_kind: Annotated[list[str] | None, typer.Option(
-        metavar="KIND", help="A kind of the random faults, like gap; may be given again. All if absent.")] = None,
+    fault_kind: Annotated[list[str] | None, typer.Option(metavar="KIND", help=(
+        "A kind of the random faults, like gap; may be given again. All if absent."))] = None,
 ) -> None:
     """Run simulated exchanges on this machine, until Ctrl+C.
 
@@ -52,7 +52,8 @@ def simulate(
         try:
             kinds = _known(fault_kind or ())
             if port and port + len(exchanges) - 1 > LAST_PORT:
-                raise ConfigError(f"{len(exchanges)} ports from {port} on go beyond {LAST_PORT}; choose a lower --port")
+                what = f"{len(exchanges)} ports from {port} on go beyond {LAST_PORT}"
+                raise ConfigError(f"{what}; choose a lower --port")
             _simulate(exchanges, port, (seed, speed, faults_per_min, kinds), early)
         except KeyboardInterrupt:
             warn(f"{early.name} before anything was up; nothing to stop")

@@ -63,11 +63,11 @@ def _show(url: str, told: dict[str, Any], sinks: Collection[str]) -> None:
 
 
 def _missing(ready: dict[str, Any]) -> list[str]:
-    return [str(line) for lines in ready["missing"].values() for line in (lines if isinstance(lines, list) else [lines])]
+    return [str(line) for lines in ready["missing"].values() for line in lines]
 
 
 def _figures(row: dict[str, Any]) -> Any:
     from ctcore.cli.overview import StreamFigures
 
-    return StreamFigures(row["exchange"], row["market"], row["channel"], row["messages"], row["messages_per_sec"],
-                         row["lag_us"], row["gaps"], row["open_gap"])
+    return StreamFigures(row["exchange"], row["market"], row["channel"], row["messages"],
+                         row["messages_per_sec"], row["lag_us"], row["gaps"], row["open_gap"])

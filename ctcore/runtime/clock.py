@@ -55,33 +55,38 @@ class StampStatistics:
 class MonotonicStamp:
     """Strictly increasing microseconds: the canonical order of events.
 
-    A stamp is the clock's time, or one more than the stamp before where the clock has not moved on or was set
-    back. Stamps are therefore never further ahead of the clock than its own steps and a flood demand, and
-    meet it again as soon as it catches up.
+    A stamp is the clock's time, or one more than the stamp before where the clock has not moved on. After the
+    clock was set back, stamps go on at half its pace until it has caught up: deadlines measured on stamps come
+    late then, but they come.
     """
 
-    __slots__ = ("_clock", "_last_us", "_now_us", "_stepped", "_steps_back")
+    __slots__ = ("_behind_at_us", "_clock", "_last_us", "_now_us", "_steps_back")
 
     def __init__(self, clock: Clock, *, after_us: int = 0) -> None:
         self._clock = clock
         self._now_us = clock.now_us
         self._last_us = after_us
+        self._behind_at_us: int | None = None
         self._steps_back = 0
-        self._stepped = False
 
     def now_us(self) -> int:
         """The next stamp; no two are alike."""
         now = self._now_us()
-        last = self._last_us
-        if now > last:
+        if now > self._last_us:
             self._last_us = now
-            self._stepped = False
+            self._behind_at_us = None
             return now
-        if last - now > _STEP_US and not self._stepped:
-            self._stepped = True
+        return self._ahead_of(now)
+
+    def _ahead_of(self, now: int) -> int:
+        """The next stamp while the stamps are ahead of the clock."""
+        behind_at = self._behind_at_us
+        if behind_at is None and self._last_us - now > _STEP_US:
             self._steps_back += 1
-        self._last_us = last = last + 1
-        return last
+        progress = 0 if behind_at is None else now - behind_at
+        self._behind_at_us = now
+        self._last_us += max(1, progress // 2)
+        return self._last_us
 
     def statistics(self) -> StampStatistics:
         """Where the stamps stand against the clock."""

@@ -103,7 +103,7 @@ class Scales:
     def describe(self, instrument: Instrument) -> None:
         """Take an instrument's catalogue row; its scales never shrink."""
         known = self._rows.get(_name(instrument.id))
-        price_scale, quantity_scale = instrument.price_scale, instrument.quantity_scale
+        price_scale, quantity_scale = _kept(instrument.price_scale), _kept(instrument.quantity_scale)
         if known is not None:
             price_scale = _larger(price_scale, known.price_scale)
             quantity_scale = _larger(quantity_scale, known.quantity_scale)
@@ -178,6 +178,10 @@ def _unknown(instrument: InstrumentId) -> InstrumentRow:
 
 def _name(instrument: InstrumentId) -> tuple[str, str, str]:
     return instrument.exchange, str(instrument.market), instrument.pair
+
+
+def _kept(scale: int) -> int:
+    return scale if scale <= _FINEST else RAW
 
 
 def _larger(scale: int, known: int) -> int:

@@ -13,7 +13,7 @@ SIDES = ("bid_prices", "bid_quantities", "ask_prices", "ask_quantities")
 
 def unscale(column: str, scale: str) -> str:
     """SQL that turns a scaled Int64 back into the float that was received, bit for bit."""
-    return f"if({scale} < 0, reinterpretAsFloat64({column}), {column} / exp10({scale}))"
+    return f"if({scale} < 0, reinterpretAsFloat64({column}), {column} / intExp10({scale}))"
 
 
 V_INSTRUMENT = """

@@ -137,26 +137,26 @@ class WebSocket:
         protocol.events_received()
 
     async def receive(self) -> list[bytes]:
-        """Wait for bytes and return the whole messages they complete, maybe none; pings are answered.
+        """Wait for bytes and return the whole messages they complete, maybe none.
+
+        What pings and closes ask for is sent at the next call.
 
         Raises :class:`ConnectionLost` with the close code when the connection has ended.
         """
+        # Nothing is awaited between reading and returning: a cancellation there would lose messages.
         protocol = self._protocol
-        messages: list[bytes] = []
-        if self._early:
-            self._split(b"", messages)
-            self._early = False
-        elif protocol.state is not State.OPEN:
-            raise self._lost()
-        else:
-            data = await self._read()
-            if not data:
-                protocol.receive_eof()
-                raise self._lost()
-            self._split(data, messages)
         if protocol.writes:
             await self._answer()
-        if not messages and protocol.state is not State.OPEN:
+        messages: list[bytes] = []
+        if self._early:
+            self._early = False
+            self._split(b"", messages)
+        elif protocol.state is not State.OPEN:
+            raise self._lost()
+        elif data := await self._read():
+            self._split(data, messages)
+        else:
+            protocol.receive_eof()
             raise self._lost()
         return messages
 

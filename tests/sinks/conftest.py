@@ -1,4 +1,4 @@
-"""The real embedded engine, once for all tests of this folder, each in a database of its own."""
+"""The real embedded engine, once for all tests of a file, each in a database of its own."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ T0 = 1_760_000_000_000_000
 _databases = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The url of an embedded engine that stays up between tests."""
+    """The url of an embedded engine that stays up for a file's tests; a process has one folder at a time."""
     pytest.importorskip("chdb", reason="the embedded engine is not installed: pip install 'ctcore[embedded]'")
     folder: Path = tmp_path_factory.mktemp("engine")
     url = f"chdb://{folder}"

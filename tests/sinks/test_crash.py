@@ -22,7 +22,8 @@ sink = ClickHouseSink(ClickHouseConfig(url=f"chdb://{sys.argv[1]}"))
 sink.open()
 for number in range(first, last):
     at = 1_760_000_000_000_000 + number * 1000
-    sink.write_batch(f"run-{number}", [Trade(btc, at + i, at + i, str(i), 100.0 + i, 1.0, Side.BUY) for i in range(50)])
+    trades = [Trade(btc, at + i, at + i, str(i), 100.0 + i, 1.0, Side.BUY) for i in range(50)]
+    sink.write_batch(f"run-{number}", trades)
     print(number, flush=True)
 rows = sink._client.rows("SELECT count(), uniq(ts) FROM trade")[0]
 candles = sink._client.rows("SELECT sum(trades), sum(volume) FROM v_candle_1m")[0]

@@ -26,9 +26,9 @@ BookFlow = Callable[[int, int], list[BookSnapshot | BookDelta]]
 def test_50_random_instants_equal_the_replay(
     sink: ClickHouseSink, reader: HistoryClient, book_flow: BookFlow
 ) -> None:
-    events = book_flow(7, 1500)
-    for number, start in enumerate(range(0, len(events), 400)):
-        sink.write_batch(f"run-{number}", events[start:start + 400])
+    events = book_flow(7, 700)
+    for number, start in enumerate(range(0, len(events), 300)):
+        sink.write_batch(f"run-{number}", events[start:start + 300])
     rng = Random(3)
     last_us = events[-1].received_us
     kept = read_book(reader, BTC, T0, last_us)
@@ -50,7 +50,7 @@ STEPS = st.tuples(st.booleans(), st.integers(0, 2), st.integers(1, 2), LEVELS, L
 _runs = iter(range(1_000_000))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=1, max_size=12))
 def test_any_order_of_events_equals_the_replay(
     sink: ClickHouseSink, reader: HistoryClient, steps: list[tuple[bool, int, int, list[Level], list[Level]]]
