@@ -159,8 +159,9 @@ class Daemon:
         self._report = await run_shutdown(
             [*workers.phases(), save], total_sec=budget_sec, hurry=self._signals.immediate, reason=reason
         )
-        for line in self._report.lines():
-            logger.info("{}", line)
+        lines = self._report.lines()
+        for line in lines[:1] if self._report.clean else lines:  # who asked for the end shows all of it
+            logger.log("INFO" if self._report.clean else "WARNING", "{}", line)
 
     def _resume(self) -> None:
         before = self._state.load(self.clock.now_us())

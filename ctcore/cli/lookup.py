@@ -70,7 +70,7 @@ def instrument_named(exchange: str, market: str, pair: str) -> InstrumentId:
 
 def choice(name: str, known: Iterable[str]) -> str:
     """The mend for an unknown name: the nearest one, or those there are."""
-    names = sorted(known)
+    names = sorted(map(str, known))
     near = difflib.get_close_matches(name.lower(), names, n=1)
     if near:
         return f"did you mean {near[0]!r}?"

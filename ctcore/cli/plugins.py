@@ -29,7 +29,7 @@ def plugins(
 
     Example: ctcore plugins --json
     """
-    from ctcore.cli.main import command_line
+    from ctcore.cli.app import command_line
     from ctcore.config import disabled_plugins
     from ctcore.contracts.plugin.manager import PluginManager
 

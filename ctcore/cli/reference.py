@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-config_app = typer.Typer(help="About configurations.", no_args_is_help=True)
+config_app = typer.Typer(invoke_without_command=True)
 
 
 @config_app.callback()
-def _group() -> None:
+def _group(context: typer.Context) -> None:
     """About configurations: what keys there are and what they mean."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @config_app.command()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from ctcore.cli.options import ConfigFile
 from ctcore.cli.signals import EarlySignals, early_signals
 
 if TYPE_CHECKING:
+    import trio
     from rich.console import RenderableType
 
     from ctcore.cli.live import LiveStatus
@@ -74,13 +76,40 @@ def _tell(config: Config, plugins: PluginManager) -> None:
 
 
 async def _daemon(daemon: Daemon, early: EarlySignals, live: LiveStatus) -> ShutdownReport:
+    """Run the daemon; a signal that comes while it starts takes back what is up so far."""
     import trio
 
+    from ctcore.runtime.shutdown import ShutdownReport
+
+    reports: list[ShutdownReport] = []
     async with early.open() as signals, trio.open_nursery() as nursery:
+
+        async def work(*, task_status: trio.TaskStatus[None]) -> None:
+            reports.append(await daemon.run(signals, task_status=task_status))
+            nursery.cancel_scope.cancel()
+
         nursery.start_soon(live.keep)
-        report = await daemon.run(signals)
+        if not await _unless(signals.graceful, nursery.start, work):
+            nursery.cancel_scope.cancel()
+    return reports[0] if reports else ShutdownReport(reason=f"{signals.name} before everything was up")
+
+
+async def _unless(event: trio.Event, call: Callable[..., Awaitable[Any]], *args: Any) -> bool:
+    """Await ``call(*args)``, but not beyond ``event``; tells whether it returned."""
+    import trio
+
+    returned = False
+    async with trio.open_nursery() as nursery:
+
+        async def give_up() -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(give_up)
+        await call(*args)
+        returned = True
         nursery.cancel_scope.cancel()
-    return report
+    return returned
 
 
 def picture(daemon: Daemon) -> RenderableType:

@@ -252,6 +252,7 @@ class VenueServer(ABC):
                         return
                 except BadRequest as error:
                     await self._answer(reader, SimResponse.json({"error": error.reason}, status=error.status))
+                    await _linger(stream)
                     return
                 if request is None:
                     return
@@ -330,6 +331,13 @@ class VenueServer(ABC):
             self.unsubscribe(connection, topic)
         if self._connections.pop(connection.number, None) is not None:
             self.on_disconnect(connection)
+
+
+async def _linger(stream: trio.abc.Stream) -> None:
+    """Read a moment longer: closing with bytes unread would take the answer away from the client."""
+    with trio.move_on_after(1):
+        while await stream.receive_some():
+            pass
 
 
 def _peer(stream: trio.abc.Stream) -> str:

@@ -15,7 +15,7 @@ import httpx
 import trio
 
 from ctcore.errors import TransportError
-from ctcore.testing.memory_stream import memory_stream_pair
+from ctcore.testing.memory_stream import MemoryStream, memory_stream_pair
 
 _BACKLOG = 100
 
@@ -177,6 +177,12 @@ class _HttpStream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        """``is_readable`` lets the pool notice that the server has closed an idle connection."""
+        if info == "is_readable" and isinstance(self._stream, MemoryStream):
+            return self._stream.readable
+        return None
 
 
 @asynccontextmanager

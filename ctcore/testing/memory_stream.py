@@ -38,6 +38,10 @@ class _Pipe:
         self._capacity = capacity
         self._changed = trio.lowlevel.ParkingLot()
 
+    @property
+    def readable(self) -> bool:
+        return bool(self._buffer) or self.ended
+
     async def send(self, data: memoryview) -> None:
         self._check_sendable()
         await trio.lowlevel.checkpoint()
@@ -113,6 +117,11 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             raise ValueError("max_bytes must be 1 or more")
         with self._inward.receiving.taken():
             return await self._inward.receive(max_bytes)
+
+    @property
+    def readable(self) -> bool:
+        """Whether receiving would not wait: for data, or for the end of the stream."""
+        return self._inward.readable
 
     async def send_eof(self) -> None:
         """Close the outward direction."""

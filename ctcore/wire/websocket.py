@@ -139,11 +139,11 @@ class WebSocket:
     async def receive(self) -> list[bytes]:
         """Wait for bytes and return the whole messages they complete, maybe none.
 
-        What pings and closes ask for is sent at the next call.
+        Pings are answered, those that came with messages at the next call.
 
         Raises :class:`ConnectionLost` with the close code when the connection has ended.
         """
-        # Nothing is awaited between reading and returning: a cancellation there would lose messages.
+        # Nothing is awaited between reading messages and returning them: a cancellation would lose them.
         protocol = self._protocol
         if protocol.writes:
             await self._answer()
@@ -157,7 +157,11 @@ class WebSocket:
             self._split(data, messages)
         else:
             protocol.receive_eof()
-            raise self._lost()
+        if not messages:
+            if protocol.writes:
+                await self._answer()
+            if protocol.state is not State.OPEN:
+                raise self._lost()
         return messages
 
     async def send(self, data: str | bytes) -> None:

@@ -12,7 +12,10 @@ from ctcore.sim.book import SimBook
 from ctcore.sim.matching import OrderKind
 
 ORDER = st.tuples(
-    st.sampled_from(Side), st.integers(1, 9), st.integers(95, 105), st.sampled_from([OrderKind.LIMIT, OrderKind.IOC])
+    st.sampled_from(Side),
+    st.integers(1, 9),
+    st.integers(95, 105),
+    st.sampled_from([OrderKind.LIMIT, OrderKind.IOC]),
 )
 ACTIONS = st.lists(ORDER | st.integers(1, 40), max_size=60)
 

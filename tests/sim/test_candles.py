@@ -111,5 +111,5 @@ def test_the_ring_is_bounded_and_a_long_pause_cheap():
 
 
 def test_unknown_intervals(make_market):
-    with pytest.raises(RequestRefused, match="7m.*1m"):
+    with pytest.raises(RequestRefused, match=r"7m.*1m"):
         make_market()["BTCUSDT"].candles("7m", 5)

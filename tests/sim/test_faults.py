@@ -154,7 +154,9 @@ def test_options_of_a_simulator():
     plan = faults_of(SimulatorOptions(faults_per_min=2.0, fault_kinds=("gap",))).plan
     assert plan is not None
     assert (plan.rate_per_min, plan.kinds) == (2.0, (FaultKind.GAP,))
-    assert faults_of(SimulatorOptions(faults_per_min=2.0)).plan.kinds == tuple(FaultKind)
+    every = faults_of(SimulatorOptions(faults_per_min=2.0)).plan
+    assert every is not None
+    assert every.kinds == tuple(FaultKind)
     with pytest.raises(ConfigError, match="oops"):
         faults_of(SimulatorOptions(fault_kinds=("oops",)))
 

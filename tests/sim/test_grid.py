@@ -10,7 +10,9 @@ from ctcore.errors import RequestRefused
 from ctcore.model.numbers import plain
 from ctcore.sim.grid import Grid
 
-STEPS = st.sampled_from([Decimal(step) for step in ("0.01", "0.05", "1", "5", "10", "1E-8", "1E+2", "0.00025")])
+STEPS = st.sampled_from(
+    [Decimal(step) for step in ("0.01", "0.05", "1", "5", "10", "1E-8", "1E+2", "0.00025")]
+)
 
 
 @given(STEPS, st.integers(-10**12, 10**12))

@@ -47,5 +47,5 @@ def test_peers_are_bounded():
 
 
 def test_unknown_buckets():
-    with pytest.raises(ConfigError, match="nothing.*weight"):
+    with pytest.raises(ConfigError, match=r"nothing.*weight"):
         RateWindows(LIMITS).take("me", "nothing", 1, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from decimal import Decimal
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -83,7 +84,7 @@ def test_books_are_deep_uncrossed_and_their_density_falls(make_market, start_us)
 
 def test_the_spread_is_mostly_a_tick_or_few(make_market, start_us):
     one = make_market()
-    seen = {item.symbol: Counter() for item in one}
+    seen: dict[str, Counter[int]] = {item.symbol: Counter() for item in one}
     for number in range(1, 600):
         one.advance(start_us + number * 200_000)
         for item in one:
@@ -144,7 +145,7 @@ def test_a_long_pause_is_skipped_but_for_its_end():
     assert [funding.settled_us % (8 * HOUR_US) for funding in item.fundings(3)] == [0, 0, 0]
     bars = item.candles("1h", 24)
     assert len(bars) == 24
-    assert all(later.open_us - bar.open_us == HOUR_US for bar, later in zip(bars, bars[1:], strict=False))
+    assert all(later.open_us - bar.open_us == HOUR_US for bar, later in pairwise(bars))
 
 
 def test_a_halted_market_stands_still_and_goes_on():
@@ -165,6 +166,7 @@ def test_a_day_does_not_grow_memory_nor_lose_the_price():
     one = SimMarket(listings, seed=3, start_us=START_US, catch_up_us=HOUR_US)
     item = one["ETHUSDT"]
     sizes = []
+    assert item.derivative is not None
     for hour in range(1, 25):
         one.advance(START_US + hour * HOUR_US)
         sizes.append((len(item.trades), len(item.derivative.liquidations), item.book.statistics().orders))
@@ -235,14 +237,16 @@ def test_a_swept_book_fills_again():
     item.place(Side.SELL, 10**12, kind=OrderKind.MARKET, owner="whale")
     assert item.book.best_bid is None
     one.advance(START_US + 20 * US_PER_SEC)
-    assert len(item.book.levels().bids) > 20
-    assert item.book.best_bid[0] < item.book.best_ask[0]
+    levels = item.book.levels()
+    assert len(levels.bids) > 20
+    assert levels.bids[0] < levels.asks[0]
 
 
 def test_texts_are_the_wires_strings():
     item = market()["ETHUSDT"]
     assert item.texts([(318_020, 1_500)]) == [["3180.20", "1.500"]]
-    assert item.texts([(318_020, 0)], price_decimals=8, quantity_decimals=8) == [["3180.20000000", "0.00000000"]]
+    padded = item.texts([(318_020, 0)], price_decimals=8, quantity_decimals=8)
+    assert padded == [["3180.20000000", "0.00000000"]]
 
 
 def test_listings_are_looked_up_by_symbol():
@@ -250,7 +254,7 @@ def test_listings_are_looked_up_by_symbol():
     assert "ETHUSDT" in one
     assert len(one) == 1
     assert one.get("NOPE") is None
-    with pytest.raises(UnknownInstrument, match="NOPE.*ETHUSDT"):
+    with pytest.raises(UnknownInstrument, match=r"NOPE.*ETHUSDT"):
         one["NOPE"]
 
 

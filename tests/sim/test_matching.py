@@ -58,7 +58,7 @@ class NaiveBook:
         return len(self.orders) < before
 
     def levels(self, side):
-        totals = {}
+        totals: dict[int, int] = {}
         for _, own, price, quantity in self.orders:
             if own is side:
                 totals[price] = totals.get(price, 0) + quantity
@@ -121,7 +121,7 @@ def test_never_crossed_and_quantity_is_conserved(actions):
 @given(ACTIONS)
 def test_changes_tell_every_difference(actions):
     book = MatchingBook()
-    told = {Side.BUY: {}, Side.SELL: {}}
+    told: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
     for action in actions:
         for side, price, quantity in perform(book, action):
             told[side][price] = quantity

@@ -26,7 +26,7 @@ async def subscribed(venue, topic="books:BTC", target="/ws"):
 ])
 async def test_frames_of_one_connection(venue, autojump_clock, kind, pattern):
     one, two = await subscribed(venue), await subscribed(venue)
-    await one.receive_all(0.3)
+    await one.receive_all(0.35)  # between two publishes
     await venue.fault(kind)
     first = venue.server.number + 1
     seen = numbers(await one.receive_all(0.4))
@@ -51,7 +51,7 @@ async def test_corrupt(venue, autojump_clock):
     client = await subscribed(venue, "books:" + "B" * 30)
     await venue.fault("corrupt", count=5)
     frames = await client.receive_all(1)
-    whole = [frame for frame in frames if len(frame.split()) == 2 and frame.startswith("books:" + "B" * 30 + " ")]
+    whole = [frame for frame in frames if frame.startswith("books:" + "B" * 30 + " ")]
     assert len(frames) - len(whole) in range(3, 6)  # a cut number is still a number
 
 
@@ -87,7 +87,7 @@ async def test_half_open(venue, autojump_clock):
     await client.receive_all(0.2)
     begin = trio.current_time()
     client.protocol.send_ping(b"anybody")
-    await client._flush()
+    await client.flush()
     assert await client.receive() is None
     assert trio.current_time() - begin == pytest.approx(60, abs=1)
     assert client.close_code == 1006
@@ -117,22 +117,24 @@ async def test_venue_notice(venue, autojump_clock):
 
 
 async def test_random_faults_leave_a_server_that_works(open_venue, autojump_clock):
-    plan = FaultPlan(30.0, seed=5)
+    plan = FaultPlan(60.0, seed=5)
     venue = await open_venue(plan=plan)
     tasks = trio.lowlevel.current_statistics().tasks_living
 
     async def live(number):
-        with trio.move_on_after(600):
+        with trio.move_on_after(240):
             while True:
                 client = await venue.connect()
-                with trio.move_on_after(30):
-                    await client.send(f"books:{number}")
-                    while await client.receive() is not None:
-                        pass
-                await trio.aclose_forcefully(client.stream)
+                try:
+                    with trio.move_on_after(15):
+                        await client.send(f"books:{number}")
+                        while await client.receive() is not None:
+                            pass
+                finally:
+                    await trio.aclose_forcefully(client.stream)
 
     async def ask():
-        with trio.move_on_after(600):
+        with trio.move_on_after(240):
             while True:
                 await venue.http.get("/x")
                 await trio.sleep(1)

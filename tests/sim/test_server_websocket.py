@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import ClassVar
 
 import pytest
 import trio
 
+from ctcore.model.ids import Market
 from ctcore.sim import ConnectionRules, SimClock
+from ctcore.testing.memory_network import MemoryNetwork
+
+from .acme import Acme
 
 
 async def test_frames_reach_the_subscribers(venue, autojump_clock):
@@ -60,10 +65,10 @@ async def test_messages_of_all_forms(venue, autojump_clock):
     assert await client.receive() == b"binary"
     client.protocol.send_text(b"x" * 600, fin=False)
     client.protocol.send_continuation(b"y" * 600, fin=True)
-    await client._flush()
+    await client.flush()
     assert await client.receive() == "x" * 600 + "y" * 600
     client.protocol.send_ping(b"are you there")
-    await client._flush()
+    await client.flush()
     await client.receive_all(1)
     assert venue.server.statistics().messages_received == 2
 
@@ -77,23 +82,24 @@ async def test_messages_of_all_forms(venue, autojump_clock):
 async def test_what_ends_a_connection(venue, autojump_clock, send, code):
     client = await venue.connect()
     send(client.protocol)
-    await client._flush()
-    with trio.fail_after(60):
+    with suppress(trio.BrokenResourceError):  # the server need not read to the end
+        await client.flush()
+    with trio.fail_after(60), suppress(trio.BrokenResourceError):
         assert await client.receive() is None
     assert client.close_code == code
     await trio.sleep(11)
     assert venue.server.connections == ()
 
 
-async def test_server_pings_and_expects_pongs(open_venue, acme, autojump_clock):
-    class Pinging(acme):
+async def test_server_pings_and_expects_pongs(open_venue, autojump_clock):
+    class Pinging(Acme):
         rules: ClassVar[ConnectionRules] = ConnectionRules(ping_interval_sec=20.0, pong_timeout_sec=60.0)
 
     venue = await open_venue(Pinging)
     good, silent = await venue.connect(), await venue.connect()
     silent.answers_pings = False
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(good.receive_all, 200)
+        nursery.start_soon(good.receive_all, 205)
         begin = trio.current_time()
         assert await silent.receive() is None
         assert trio.current_time() - begin == pytest.approx(80, abs=1)
@@ -102,15 +108,15 @@ async def test_server_pings_and_expects_pongs(open_venue, acme, autojump_clock):
     assert len(venue.server.connections) == 1
 
 
-async def test_idle_and_old_connections_are_closed(open_venue, acme, autojump_clock):
-    class Strict(acme):
+async def test_idle_and_old_connections_are_closed(open_venue, autojump_clock):
+    class Strict(Acme):
         rules: ClassVar[ConnectionRules] = ConnectionRules(
             ping_interval_sec=None, idle_timeout_sec=30.0, lifetime_sec=100.0
         )
 
     venue = await open_venue(Strict)
     idle, busy = await venue.connect(), await venue.connect()
-    ends = {}
+    ends: dict[str, tuple[int, int]] = {}
 
     async def read(name, client):
         while await client.receive() is not None:
@@ -127,8 +133,8 @@ async def test_idle_and_old_connections_are_closed(open_venue, acme, autojump_cl
     assert ends == {"idle": (30, 4004), "busy": (100, 1001)}
 
 
-async def test_a_slow_reader_is_cut_off(open_venue, acme, autojump_clock):
-    class Narrow(acme):
+async def test_a_slow_reader_is_cut_off(open_venue, autojump_clock):
+    class Narrow(Acme):
         rules: ClassVar[ConnectionRules] = ConnectionRules(ping_interval_sec=None, queue_frames=50)
 
         def publish(self, now_us):
@@ -144,8 +150,8 @@ async def test_a_slow_reader_is_cut_off(open_venue, acme, autojump_clock):
     assert venue.server.statistics().frames_dropped > 0
 
 
-async def test_a_reader_that_stops_altogether_is_cut_off_in_time(open_venue, acme, autojump_clock):
-    class Loud(acme):
+async def test_a_reader_that_stops_altogether_is_cut_off_in_time(open_venue, autojump_clock):
+    class Loud(Acme):
         def publish(self, now_us):
             for topic in self.topics:
                 self.broadcast(topic, "x" * 50_000)
@@ -157,12 +163,9 @@ async def test_a_reader_that_stops_altogether_is_cut_off_in_time(open_venue, acm
     assert venue.server.connections == ()
 
 
-async def test_a_cancelled_server_leaves_nothing(make_market, start_us, acme, autojump_clock):
-    from ctcore.model.ids import Market
-    from ctcore.testing.memory_network import MemoryNetwork
-
+async def test_a_cancelled_server_leaves_nothing(make_market, start_us, autojump_clock):
     network = MemoryNetwork()
-    server = acme({Market.SPOT: make_market()}, SimClock(1.0, start_us))
+    server = Acme({Market.SPOT: make_market()}, SimClock(1.0, start_us))
     tasks = trio.lowlevel.current_statistics().tasks_living
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run, [network.listen("acme", 80)])
@@ -201,9 +204,9 @@ async def test_tasks_end_with_their_connections(venue, autojump_clock):
 
 
 async def test_high_speed_publishes_more_coarsely(open_venue, autojump_clock):
-    venue = await open_venue(speed=1_000.0)
+    venue = await open_venue(speed=200.0)
     await trio.sleep(1)
     statistics = venue.server.statistics()
     assert 300 < statistics.publishes < 600
     assert statistics.skipped_us == 0
-    assert venue.server.markets["spot"].now_us - venue.server.clock.start_us > 990_000_000
+    assert venue.server.markets["spot"].now_us - venue.server.clock.start_us > 198_000_000

@@ -81,6 +81,12 @@ class Dispatch:
             return self.reader(head.stream.encode())(bytes(head.data), now_us)
         return self._by_head(head, frame, now_us)
 
+    def bare(self, payload: bytes, now_us: int) -> Iterable[Effect]:
+        """A payload whose kind its stream's name does not tell."""
+        if payload[:1] == b"[":
+            return self._rows(payload, now_us)
+        return self._by_head(rest.decode(wire.HEAD, payload, "frame"), payload, now_us)
+
     def _parsing(self, parse: events.Parse) -> Read:
         instrument_of = self._names.instrument_of
         return lambda payload, now_us: parse(payload, now_us, instrument_of)
@@ -100,13 +106,7 @@ class Dispatch:
                 return self._books.futures_window
             return partial(self._books.spot_window, self._names.symbol_of_stream(symbol))
         event = "kline" if kind.startswith("kline_") else _EVENT_OF_STREAM.get(kind, kind)
-        return self._reads.get(event, self._bare)
-
-    def _bare(self, payload: bytes, now_us: int) -> Iterable[Effect]:
-        """A payload whose kind its stream's name does not tell."""
-        if payload[:1] == b"[":
-            return self._rows(payload, now_us)
-        return self._by_head(rest.decode(wire.HEAD, payload, "frame"), payload, now_us)
+        return self._reads.get(event, self.bare)
 
     def _rows(self, payload: bytes, now_us: int) -> Iterable[Effect]:
         """All-market streams: an array of events."""

@@ -43,6 +43,8 @@ _MIDDLE = b'","data":'
 _NAME = len(_PREFIX)
 _SKIP = len(_MIDDLE)
 _BRACE = ord("}")
+_SHUTDOWN = b'"serverShutdown"'
+"""No stream of its own is documented for this event: it is understood under any name."""
 
 _MAX_STREAM_NAMES = 20_000
 """What a recording may make us remember; beyond it the memory is cleared."""
@@ -82,6 +84,8 @@ class BinanceSession(StreamSession):
             try:
                 return read(payload, now_us)
             except DecodeError:
+                if _SHUTDOWN in payload:
+                    return self._dispatch.bare(payload, now_us)
                 if _is_data_of(payload, frame):
                     raise
         return self._dispatch.unusual(frame, now_us)

@@ -141,6 +141,13 @@ def test_a_partial_book_of_futures_is_a_snapshot_too(driver: BinanceDriver) -> N
     assert (counts.snapshots, counts.deltas_dropped, counts.in_sync) == (1, 1, True)
 
 
+def test_a_shutdown_is_understood_under_any_stream(driver: BinanceDriver) -> None:
+    session = recorded(driver, Market.SPOT)
+    for name in ("btcusdt@trade", "btcusdt@depth@100ms", "serverShutdown", ""):
+        frame = combined(name, {"e": "serverShutdown", "E": MS})
+        assert list(session.received(frame, NOW)) == [Retire("serverShutdown")]
+
+
 def test_keys_after_data_do_not_mislead(driver: BinanceDriver) -> None:
     session = recorded(driver, Market.SPOT)
     frame = combined("btcusdt@trade", TRADE)[:-1] + b',"seq":{"a":1}}'

@@ -1,0 +1,5 @@
+"""``python -m ctcore`` is ``ctcore``."""
+
+from ctcore.cli.main import main
+
+main()
