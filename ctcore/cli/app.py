@@ -2,7 +2,7 @@
 
 Plugins may add commands. Loading plugins takes longer than all the rest of ``ctcore --help``, so they are
 loaded here only when an installed plugin module mentions the hook, and only when the command asked for is
-not one of ctcore's own.
+not one of ctcore's own. A module that only gets the hook by ``import *`` is not noticed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run_command(given: Sequence[str]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
     app = command_line()
-    if _may_need_plugins(given) and any(_mentions_hook(module) for module in _plugin_modules()):
+    if _may_need_plugins(given) and _plugins_have_commands():
         from ctcore.contracts.plugin.manager import PluginManager
 
         PluginManager().add_commands(app)
@@ -92,6 +92,13 @@ def _may_need_plugins(given: Sequence[str]) -> bool:
     own = {command.__name__ for commands in _PANELS.values() for command in commands} | {"config"}
     first = next((word for word in given if not word.startswith("-")), None)
     return first not in own
+
+
+def _plugins_have_commands() -> bool:
+    try:
+        return any(map(_mentions_hook, _plugin_modules()))
+    except Exception:  # noqa: BLE001  a package's metadata are broken; the plugin manager finds out whose
+        return True
 
 
 def _plugin_modules() -> Iterator[str]:

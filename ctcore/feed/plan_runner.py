@@ -13,7 +13,7 @@ import trio
 from loguru import logger
 
 from ctcore.contracts.driver import ConnectionPlan, Driver
-from ctcore.errors import ConnectionLost, CtcoreError
+from ctcore.errors import ConnectionLost, CtcoreError, raise_sole
 from ctcore.feed.connection import Connection, ConnectionStatistics, Observer
 from ctcore.feed.handover import Handover
 from ctcore.feed.keeper import BookKeeper
@@ -72,21 +72,28 @@ class PlanRunner(Service):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Connect, and stay connected over planned ends; raises when a connection is lost."""
         task_status.started()
-        async with trio.open_nursery() as nursery:
-            live = self._live = await self._open(nursery, self._parts.keeper.accept)
-            try:
-                while True:
-                    await _first_of(live.ended, live.connection.retiring)
-                    if live.ended.is_set():
-                        break
-                    live = self._live = await self._replace(nursery, live)
-            finally:
-                lost = live.ended.is_set()
-                reason = GapReason.DISCONNECT if lost else GapReason.RESTART
-                self._interrupted(reason, str(live.error) if lost else "stopped")
-                self._live = None
+        try:
+            async with trio.open_nursery() as nursery:
+                error = await self._stay_connected(nursery)
                 nursery.cancel_scope.cancel()
-        raise live.error
+        except BaseExceptionGroup as group:
+            raise_sole(group)
+        raise error
+
+    async def _stay_connected(self, nursery: trio.Nursery) -> CtcoreError:
+        """Returns how the connection was lost in the end."""
+        live = self._live = await self._open(nursery, self._parts.keeper.accept)
+        try:
+            while True:
+                await _first_of(live.ended, live.connection.retiring)
+                if live.ended.is_set():
+                    return live.error
+                live = self._live = await self._replace(nursery, live)
+        finally:
+            lost = live.ended.is_set()
+            reason = GapReason.DISCONNECT if lost else GapReason.RESTART
+            self._interrupted(reason, str(live.error) if lost else "stopped")
+            self._live = None
 
     def statistics(self) -> ConnectionStatistics | None:
         """Of the connection that feeds now, or None while there is none."""

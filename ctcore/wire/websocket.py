@@ -189,7 +189,8 @@ class WebSocket:
                     await self._flush()
             except ConnectionLost:
                 pass
-        await trio.aclose_forcefully(self._stream)
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> bytes | bytearray:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -258,5 +259,6 @@ def _command_name(command: Any) -> str:
 
 
 def _repeated(taken: list[str], now: list[str]) -> list[str]:
-    added = now[len(taken):]
-    return [name for index, name in enumerate(added) if name and (name in taken or name in added[:index])]
+    """Names that were added although they were taken, or twice."""
+    added = Counter(now) - Counter(taken)
+    return [name for name, count in added.items() if name and (name in taken or count > 1)]

@@ -28,6 +28,7 @@ from ctcore.model.market import BookDelta, BookSnapshot
 from ctcore.model.time import US_PER_MS, US_PER_SEC
 from ctdaemon_binance import rest, wire
 from ctdaemon_binance.events import InstrumentOf
+from ctdaemon_binance.plans import PARTIAL_DEPTHS
 
 BOOK = "book"
 """The purpose of a Fetch that gets a snapshot."""
@@ -70,20 +71,37 @@ class Books:
         """The book of an instrument, if this connection keeps it."""
         return next((book for book in self if book.instrument == instrument), None)
 
-    def expect(self, symbol: str, *, window: bool) -> BookStream:
-        """Keep a book from the diff stream, or from a partial one (``window``)."""
+    def expect(self, symbol: str, *, window: int = 0) -> BookStream:
+        """Keep a book from the diff stream, or from the partial one of ``window`` levels.
+
+        A window that has gone quiet is compared with ``/depth`` of as many levels.
+        """
         instrument = self._instrument_of(symbol)
+        ask = partial(self._ask, symbol, instrument, window or self._limit)
         if window:
-            book = BookStream(symbol, instrument, SNAPSHOT_IN_STREAM, _ask_nothing, snapshot_in_stream=True)
+            book = BookStream(symbol, instrument, SNAPSHOT_IN_STREAM, ask, snapshot_in_stream=True)
             return self._windows.setdefault(symbol, book)
         self._windows.pop(symbol, None)
-        book = BookStream(symbol, instrument, self._rule, partial(self._ask, symbol, instrument))
-        return self._diffs.setdefault(symbol, book)
+        return self._diffs.setdefault(symbol, BookStream(symbol, instrument, self._rule, ask))
 
     def subscribed(self, symbol: str, now_us: int) -> None:
         """The venue acknowledged the stream."""
         if symbol in self._diffs:
             self._quiet_since_us[symbol] = now_us
+
+    def fetched(self, instrument: InstrumentId, snapshot: BookSnapshot, now_us: int) -> Iterable[Effect]:
+        """The answer of ``/depth``; a window that its stream has renewed meanwhile needs it no more."""
+        book = self.of(instrument)
+        if book is None or (book.snapshot_in_stream and book.in_sync):
+            return ()
+        return book.snapshot(snapshot, now_us)
+
+    def fetch_failed(self, instrument: InstrumentId, now_us: int) -> Iterable[Effect]:
+        """There was no answer: ask again later, unless it is not needed any more."""
+        book = self.of(instrument)
+        if book is None or (book.snapshot_in_stream and book.in_sync):
+            return ()
+        return book.snapshot_failed(now_us)
 
     def refuse(self, symbol: str) -> None:
         """The venue does not give this book: it is no longer waited for."""
@@ -106,7 +124,7 @@ class Books:
             told = wire.DEPTH.decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DecodeError(f"binance depth: {error}: {payload[:160]!r}", kind="depth") from None
-        book = self._diffs.get(told.s) or self.expect(told.s, window=False)
+        book = self._diffs.get(told.s) or self.expect(told.s)
         first, last = told.U, told.u
         if first > last:
             raise DecodeError(f"binance depth {told.s}: U {first} above u {last}", kind="depth")
@@ -120,7 +138,7 @@ class Books:
             told = wire.DEPTH.decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DecodeError(f"binance depth: {error}: {payload[:160]!r}", kind="depth") from None
-        book = self._diffs.get(told.s) or self.expect(told.s, window=False)
+        book = self._diffs.get(told.s) or self.expect(told.s)
         first, last, prev = told.U, told.u, told.pu
         if first > last or prev < 0:
             raise DecodeError(f"binance depth {told.s}: U {first}, u {last}, pu {prev}", kind="depth")
@@ -145,18 +163,15 @@ class Books:
         """Levels of quantity 0 have no place in a window; an older window than the last is dropped."""
         if symbol in self._diffs:
             return ()
-        book = self._windows.get(symbol) or self.expect(symbol, window=True)
+        book = self._windows.get(symbol) or self.expect(symbol, window=max(PARTIAL_DEPTHS))
         if book.in_sync and seq < book.sequence.at:
             book.sequence.dropped += 1
             return ()
         return book.snapshot(BookSnapshot(book.instrument, exchange_us, now_us, seq, bids, asks), now_us)
 
-    def _ask(self, symbol: str, instrument: InstrumentId, delay_sec: float) -> Iterable[Effect]:
+    def _ask(
+        self, symbol: str, instrument: InstrumentId, limit: int, delay_sec: float
+    ) -> Iterable[Effect]:
         self._quiet_since_us.pop(symbol, None)
-        request = rest.build_depth(self._base, self._market, symbol, self._limit)
+        request = rest.build_depth(self._base, self._market, symbol, limit)
         return (Fetch(request, BOOK, instrument, delay_sec),)
-
-
-def _ask_nothing(delay_sec: float) -> Iterable[Effect]:  # noqa: ARG001  the asker's signature
-    """The next message of a partial stream is the new picture."""
-    return ()

@@ -109,9 +109,7 @@ class BinanceSession(StreamSession):
             interest = rest.parse_open_interest(response, instrument, now_us)
             self._polling.answered(instrument, now_us)
             return (interest,)
-        book = self._books.of(instrument)
-        snapshot = rest.parse_depth(response, instrument, now_us)
-        return book.snapshot(snapshot, now_us) if book is not None else ()
+        return self._books.fetched(instrument, rest.parse_depth(response, instrument, now_us), now_us)
 
     def fetch_failed(self, fetch: Fetch, error: CtcoreError, now_us: int) -> Iterable[Effect]:
         """Ask again later, unless the venue does not know the symbol."""
@@ -121,13 +119,10 @@ class BinanceSession(StreamSession):
         if fetch.purpose == OPEN_INTEREST:
             self._polling.answered(instrument, now_us)
             return ()
-        book = self._books.of(instrument)
-        if book is None:
-            return ()
         if isinstance(error, UnknownInstrument):
-            self._books.refuse(book.symbol)
+            self._books.refuse(self._names.symbol_of(instrument))
             return (_refusal(instrument, Channel.ORDERBOOK, str(error), now_us),)
-        return book.snapshot_failed(now_us)
+        return self._books.fetch_failed(instrument, now_us)
 
     def resync(self, instrument: InstrumentId, reason: GapReason, now_us: int) -> Iterable[Effect]:
         """Somebody found a book wrong."""
@@ -157,7 +152,7 @@ class BinanceSession(StreamSession):
             for stream in part_streams(part_of(self._plan), (wanted,), symbol, config):
                 self._streams.setdefault(stream.name, []).append(stream)
                 if wanted.channel is Channel.ORDERBOOK:
-                    self._books.expect(symbol, window=wanted.depth in PARTIAL_DEPTHS)
+                    self._books.expect(symbol, window=wanted.depth if wanted.depth in PARTIAL_DEPTHS else 0)
 
     def _answered(self, head: wire.Head, now_us: int) -> Iterable[Effect]:
         """The answer to one of our requests; a refused stream is a gap of its channel that never ends."""

@@ -177,8 +177,27 @@ def test_a_window_after_resync_closes_its_gap(
     _, session, _ = opened(driver, catalogues, wanted(FUTURES, Channel.ORDERBOOK, depth=20))
     frame = futures_depth(1, 2, 3).replace(b"@depth@", b"@depth20@")
     session.received(frame, 1)
-    assert [type(e) for e in session.resync(FUTURES, GapReason.CROSSED, 2)] == [Gap]
+    gap, fetch = session.resync(FUTURES, GapReason.CROSSED, 2)
+    assert isinstance(gap, Gap)
+    assert isinstance(fetch, Fetch)
     assert [type(e) for e in session.received(frame, 3)] == [BookSnapshot, Gap]
+    assert list(session.fetched(fetch, snapshot(fetch, 2), 4)) == [], "its stream was quicker"
+    assert list(session.fetch_failed(fetch, TransportError("down"), 4)) == []
+
+
+@pytest.mark.parametrize(("at", "gaps"), [(3, 0), (4, 1)])
+def test_a_quiet_window_is_compared_with_the_venue_s(
+    driver: BinanceDriver, catalogues: dict[Market, Catalogue], at: int, gaps: int
+) -> None:
+    _, session, _ = opened(driver, catalogues, wanted(FUTURES, Channel.ORDERBOOK, depth=20))
+    session.received(b'{"result":null,"id":1}', 1)
+    session.received(futures_depth(1, 2, 3).replace(b"@depth@", b"@depth20@"), 1)
+    fetch = asked(list(session.tick(70 * US_PER_SEC)))
+    assert fetch.request.url.endswith("symbol=BTCUSDT&limit=20")
+    effects = list(session.fetched(fetch, snapshot(fetch, at), 71 * US_PER_SEC))
+    assert session.ready
+    assert [type(effect) for effect in effects].count(BookSnapshot) == 1
+    assert [effect.reason for effect in effects if isinstance(effect, Gap)] == [GapReason.STALL] * 2 * gaps
 
 
 def test_a_recording_with_both_kinds_keeps_the_full_book(driver: BinanceDriver) -> None:
