@@ -7,6 +7,7 @@ standard input.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import random
 import socket
@@ -36,8 +37,8 @@ def binance_frame(rng: random.Random, number: int) -> str:
     """One combined spot frame of 20 levels."""
     seq = FIRST_SEQ + number
     bids, asks = _levels(rng, -1, ""), _levels(rng, 1, "")
-    data = f'{{"e":"depthUpdate","E":{BASE_MS + number},"s":"BTCUSDT","U":{seq},"u":{seq},"b":{bids},"a":{asks}}}'
-    return f'{{"stream":"btcusdt@depth@100ms","data":{data}}}'
+    head = f'{{"e":"depthUpdate","E":{BASE_MS + number},"s":"BTCUSDT","U":{seq},"u":{seq},'
+    return f'{{"stream":"btcusdt@depth@100ms","data":{head}"b":{bids},"a":{asks}}}}}'
 
 
 def okx_frame(rng: random.Random, number: int) -> str:
@@ -47,10 +48,10 @@ def okx_frame(rng: random.Random, number: int) -> str:
     asks, bids = _levels(rng, 1, ',"0","3"'), _levels(rng, -1, ',"0","3"')
     if number == 0:
         asks, bids = asks.replace('"0.00000000"', '"1"'), bids.replace('"0.00000000"', '"1"')
-    return (
-        f'{{"arg":{{"channel":"books","instId":"BTC-USDT"}},"action":"{action}","data":[{{"asks":{asks},"bids":{bids},'
-        f'"ts":"{BASE_MS + number}","checksum":0,"seqId":{seq},"prevSeqId":{prev}}}]}}'
-    )
+    head = f'{{"arg":{{"channel":"books","instId":"BTC-USDT"}},"action":"{action}","data":[{{"asks":{asks},'
+    tail = f'"ts":"{BASE_MS + number}","checksum":0,"seqId":{seq},"prevSeqId":{prev}}}]}}'
+    return f'{head}"bids":{bids},{tail}'
+
 
 
 MAKERS = {"binance": binance_frame, "okx": okx_frame}
@@ -62,7 +63,8 @@ def _wrapped(text: str) -> bytes:
 
 
 def _accept(request: bytes) -> bytes:
-    key = next(line.split(b":", 1)[1].strip() for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+    lines = (line.partition(b":") for line in request.split(b"\r\n"))
+    key = next(value.strip() for name, _, value in lines if name.lower() == b"sec-websocket-key")
     token = base64.b64encode(hashlib.sha1(key + GUID).digest())
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -83,10 +85,8 @@ def _serve(client: socket.socket, frames: list[bytes], pace_us: int) -> None:
             time.sleep(pace_us / 1e6)
     else:
         client.sendall(b"".join(frames[1:]))
-    try:
+    with contextlib.suppress(OSError):
         client.recv(1)
-    except OSError:
-        pass
     client.close()
 
 

@@ -1,9 +1,9 @@
 """What a depth frame costs from the socket to history's columns, as a ratio to the floor of the same run.
 
-``python benchmarks/ingest.py`` floods and paces 20-level depth frames of each venue over loopback, one process and
-one core a client, roles in turn, and prints CPU microseconds a message (best of the rounds), ratios and peak
-memory. Bounds: flooded, ctcore costs at most 5.5 times the floor (receive, split, typed decode); paced, at most 1.8
-times a bare trio receive. The exit status is 1 when a bound is broken.
+``python benchmarks/ingest.py`` floods and paces 20-level depth frames of each venue over loopback, one
+process and one core a client, roles in turn, and prints CPU microseconds a message (best of the rounds),
+ratios and peak memory. Bounds: flooded, ctcore costs at most 5.5 times the floor (receive, split, typed
+decode); paced, at most 1.8 times a bare trio receive. The exit status is 1 when a bound is broken.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 HERE = Path(__file__).parent
 BOUND_FLOOD, BOUND_PACED = 5.5, 1.8
+Figures: TypeAlias = dict[str, dict[str, float]]
+"""Role -> CPU microseconds a message and peak memory."""
 
 
 def measure(role: str, venue: str, port: int, frames: int) -> dict[str, float]:
@@ -28,12 +31,13 @@ def measure(role: str, venue: str, port: int, frames: int) -> dict[str, float]:
     return figures
 
 
-def compare(venue: str, roles: tuple[str, str], frames: int, pace_us: int, rounds: int) -> dict[str, dict[str, float]]:
+def compare(venue: str, roles: tuple[str, str], frames: int, pace_us: int, rounds: int) -> Figures:
     """Both roles in turn against one feeder; the best round of each."""
     command = [sys.executable, str(HERE / "feeder.py"), venue, str(frames), str(pace_us)]
-    best: dict[str, dict[str, float]] = {}
+    best: Figures = {}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as feeder:
-        assert feeder.stdout is not None and feeder.stdin is not None
+        assert feeder.stdout is not None
+        assert feeder.stdin is not None
         port = int(feeder.stdout.readline())
         for _ in range(rounds):
             for role in roles:
@@ -44,7 +48,7 @@ def compare(venue: str, roles: tuple[str, str], frames: int, pace_us: int, round
     return best
 
 
-def report(venue: str, way: str, roles: tuple[str, str], best: dict[str, dict[str, float]], bound: float) -> bool:
+def report(venue: str, way: str, roles: tuple[str, str], best: Figures, bound: float) -> bool:
     """Print one comparison; True when the bound holds."""
     base, ours = best[roles[0]], best[roles[1]]
     ratio = ours["us"] / base["us"]
@@ -60,8 +64,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venues", nargs="+", default=["binance", "okx"])
     parser.add_argument("--frames", type=int, default=40_000, help="flooded frames (default %(default)s)")
-    parser.add_argument("--paced-frames", type=int, default=1_500, help="paced frames (default %(default)s)")
-    parser.add_argument("--pace-us", type=int, default=2_000, help="pause between paced frames (default %(default)s)")
+    parser.add_argument("--paced-frames", type=int, default=1_500, help="(default %(default)s)")
+    parser.add_argument("--pace-us", type=int, default=2_000, help="between paced frames (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, roles in turn (default %(default)s)")
     options = parser.parse_args()
     held = True

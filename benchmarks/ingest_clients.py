@@ -1,9 +1,9 @@
 """The client's side of the ingest benchmark, one role a process.
 
-``python ingest_clients.py ROLE VENUE PORT FRAMES`` prints ``{"us": CPU microseconds a message, "rss_mb": peak}``.
-Roles: ``bare`` receives bytes over trio and nothing else; ``floor`` splits frames and decodes each with a typed
-msgspec decoder; ``shipped`` is ctcore: socket, session, book, bus, a consumer that reads the best bid and offer at
-each event, and batches of 500 events encoded into history's columns.
+``python ingest_clients.py ROLE VENUE PORT FRAMES`` prints ``{"us": CPU microseconds a message, "rss_mb":
+peak}``. Roles: ``bare`` receives bytes over trio and nothing else; ``floor`` splits frames and decodes each
+with a typed msgspec decoder; ``shipped`` is ctcore: socket, session, book, bus, a consumer that reads the
+best bid and offer at each event, and batches of 500 events encoded into history's columns.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ def control(server: VenueServer, request: SimRequest) -> SimResponse:
 
     * ``POST /_sim/faults`` ``{"kind","symbol","count","duration_us","topic"}``: ask for a fault;
     * ``GET /_sim/faults``: those that struck, and those that wait;
+    * ``POST /_sim/calm``: no further fault strikes, random ones included;
     * ``GET /_sim/book?market=&symbol=&depth=``: the true book, ``{"update_id","bids","asks"}`` (depth 0 =
       all);
     * ``POST /_sim/pause`` ``{"paused"}``: stop the order flow, or let it go on;
@@ -51,6 +52,8 @@ def control(server: VenueServer, request: SimRequest) -> SimResponse:
                 return _request_fault(server, request)
             case "GET", "/_sim/faults":
                 return _faults(server)
+            case "POST", "/_sim/calm":
+                return _calm(server)
             case "GET", "/_sim/book":
                 return _book(server, request)
             case "POST", "/_sim/pause":
@@ -67,6 +70,11 @@ def control(server: VenueServer, request: SimRequest) -> SimResponse:
 def _request_fault(server: VenueServer, request: SimRequest) -> SimResponse:
     body = _FAULT.decode(request.body)
     server.faults.request(body.kind, body.symbol, body.count, body.duration_us, topic=body.topic)
+    return SimResponse.json({"pending": len(server.faults.pending)})
+
+
+def _calm(server: VenueServer) -> SimResponse:
+    server.faults.calm()
     return SimResponse.json({"pending": len(server.faults.pending)})
 
 

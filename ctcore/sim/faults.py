@@ -178,6 +178,11 @@ class Faults:
         lasting_us = DEFAULT_DURATION_US.get(known, 0) if duration_us is None else duration_us
         self._pending.append(FaultRequest(known, symbol, topic, count, lasting_us))
 
+    def calm(self) -> None:
+        """Forget the plan and every request that waits; what has struck runs its course."""
+        self.plan = None
+        self._pending.clear()
+
     def tick(self, now_us: int) -> None:
         """Take in what the plan has due; a kind that finds no victim does not pile up."""
         if self.plan is None:

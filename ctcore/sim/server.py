@@ -73,6 +73,10 @@ class VenueServer(ABC):
         self._frames_sent = self._frames_dropped = self._messages_received = 0
         self._publishes = 0
 
+    def now_us(self) -> int:
+        """The venue's time, microseconds UTC."""
+        return self.clock.now_us()
+
     # the dialect
 
     @abstractmethod

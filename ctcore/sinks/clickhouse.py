@@ -25,7 +25,7 @@ from loguru import logger
 
 from ctcore.contracts.sink import Sink
 from ctcore.errors import StorageError
-from ctcore.model.ids import Channel, InstrumentId
+from ctcore.model.ids import InstrumentId
 from ctcore.model.instrument import Instrument
 from ctcore.model.market import MarketEvent, Trade
 from ctcore.sinks.client import EngineRefused, HistoryClient, connect
@@ -51,19 +51,6 @@ class ClickHouseStatistics:
     widened: int
     rejected: int
     instruments: int
-
-
-@attrs.frozen
-class MessageStats:
-    """What one stream did in one minute (``minute_us`` is its first microsecond)."""
-
-    instrument: InstrumentId
-    channel: Channel
-    minute_us: int
-    messages: int
-    bytes: int
-    lag_avg_us: float
-    lag_max_us: int
 
 
 class ClickHouseSink(Sink):
@@ -123,23 +110,6 @@ class ClickHouseSink(Sink):
         self._batch = ()
         self._batches += 1
         self._rows += rows
-
-    def write_stats(self, stats: Sequence[MessageStats]) -> None:
-        """Keep per-minute counts of streams; the same minute written again replaces the first."""
-        for row in stats:
-            if self._scales.written(row.instrument) is None:
-                self._scales.know(row.instrument)
-        self._store_instruments()
-        lines = []
-        for row in stats:
-            written = self._scales.written(row.instrument)
-            if written is not None:
-                lines.append(json.dumps({
-                    "instrument": written.id, "channel": row.channel, "minute": row.minute_us // 1_000_000,
-                    "messages": row.messages, "bytes": row.bytes, "lag_avg_us": row.lag_avg_us,
-                    "lag_max_us": row.lag_max_us}))
-        if lines:
-            self._opened().insert("message_stats", "\n".join(lines).encode(), form="JSONEachRow")
 
     def close(self) -> None:
         """Disconnect."""

@@ -97,12 +97,6 @@ CREATE TABLE IF NOT EXISTS batches (
     batch UInt64, id String, events UInt64, rows UInt64, written {_US} DEFAULT now64(6)
 ) ENGINE = ReplacingMergeTree ORDER BY (batch, id) TTL toDateTime(written) + INTERVAL 90 DAY"""
 
-MESSAGE_STATS = """
-CREATE TABLE IF NOT EXISTS message_stats (
-    instrument UInt32, channel LowCardinality(String), minute DateTime('UTC'),
-    messages UInt64, bytes UInt64, lag_avg_us Float64, lag_max_us Int64
-) ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(minute) ORDER BY (instrument, channel, minute)"""
-
 BOOK_DELTA = _table("book_delta", """seq Int64 CODEC(DoubleDelta, ZSTD(1)),
     side Enum8('bid' = 0, 'ask' = 1) CODEC(ZSTD(1)),
     price Int64 CODEC(Delta, ZSTD(1)),
@@ -228,7 +222,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
 
 MIGRATIONS = (
     Migration(1, "tables, input tables and views", (
-        INSTRUMENTS, BATCHES, MESSAGE_STATS,
+        INSTRUMENTS, BATCHES,
         BOOK_DELTA, BOOK_DELTA_IN, BOOK_DELTA_MV,
         BOOK_SNAPSHOT, BOOK_SNAPSHOT_IN, BOOK_SNAPSHOT_MV,
         TRADE, TRADE_IN, TRADE_MV, CANDLE_1M, CANDLE_1M_MV,

@@ -75,7 +75,3 @@ SELECT {_NAMES}, r.channel AS channel, r.begin_us AS begin_us, max(r.end_us) AS 
     if(countIf(r.end_us IS NOT NULL) = 0, NULL, maxIf(r.ts, r.end_us IS NOT NULL)) AS closed
 FROM gap AS r ANY LEFT JOIN v_instrument AS i USING (instrument)
 GROUP BY exchange, market, pair, channel, begin_us"""
-    yield f"""CREATE VIEW IF NOT EXISTS v_message_stats AS
-SELECT {_NAMES}, r.channel AS channel, r.minute AS minute, r.messages AS messages, r.bytes AS bytes,
-    r.lag_avg_us AS lag_avg_us, r.lag_max_us AS lag_max_us
-FROM message_stats AS r ANY LEFT JOIN v_instrument AS i USING (instrument)"""

@@ -69,7 +69,8 @@ async def check_fault(plugin: DriverPlugin, kind: str, *, levels: int = 0, **rig
         await _end(running, levels)
         struck = {strike["kind"] for strike in await running.struck()}
         assert kind in struck or kind in CONNECTING, f"the fault {kind} never struck"
-        gaps = sum(sum(book.gaps.values()) for book in running.witness.books.values())
+        books = running.witness.books.values()
+        gaps = sum(book.gaps.total() for book in books) + running.witness.other_gaps.total()
         if kind in LOSING:
             assert gaps, f"{kind} lost data and no gap was declared"
         elif kind not in CONNECTING:
@@ -95,6 +96,8 @@ async def check_random_faults(
         await trio.sleep(_WARM_UP_SEC)
         before = _population()
         await trio.sleep(minutes * 60 - _WARM_UP_SEC)
+        await running.calm()
+        await trio.sleep(RECOVERY_SEC)
         await _end(running, levels)
         struck = await running.struck()
         assert len(struck) >= minutes * faults_per_min / 4, f"only {len(struck)} faults struck"

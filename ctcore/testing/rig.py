@@ -30,7 +30,6 @@ from ctcore.testing.witness import Witness
 from ctcore.wire.backoff import BackoffPolicy
 
 HOST, PORT = "127.0.0.1", 1
-START_US = 1_760_000_000_000_000
 SYNC_SEC = 60.0
 SETTLE_SEC = 60.0
 PAIRS = ("BTC/USDT", "ETH/USDT")
@@ -80,6 +79,10 @@ class Rig:
         """The faults that struck so far."""
         history: list[dict[str, Any]] = (await self._control("GET", "faults"))["history"]
         return history
+
+    async def calm(self) -> None:
+        """Let no further fault strike."""
+        await self._control("POST", "calm", {})
 
     async def settle(self) -> None:
         """Stop the order flow and wait until the feed has caught up and is whole."""
@@ -145,7 +148,7 @@ async def open_rig(
     keeper = BookKeeper(bus.publish)
     chosen = frozenset(wanted if wanted is not None else subscriptions(plugin))
     for subscription in chosen:
-        keeper.watch(subscription.instrument, subscription.depth if subscription.depth else None)
+        keeper.watch(subscription.instrument, subscription.depth or None)
     async with trio.open_nursery() as nursery, httpx.AsyncClient(transport=network.http_transport()) as http:
         await nursery.start(venue.run, [network.listen(HOST, PORT)])
 
@@ -157,7 +160,7 @@ async def open_rig(
             chosen,
             keeper=keeper,
             network=network,
-            stamp=MonotonicStamp(TrioClock(START_US)).now_us,
+            stamp=MonotonicStamp(TrioClock(venue.now_us())).now_us,
             observer=LoggingObserver(),
             on_instruments=learn,
             publish_status=bus.publish,

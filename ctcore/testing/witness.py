@@ -28,10 +28,14 @@ class WitnessedBook:
 
 
 class Witness:
-    """Subscribe :meth:`see` to the bus; read :attr:`objections` at the end."""
+    """Subscribe :meth:`see` to the bus; read :attr:`objections` at the end.
+
+    ``other_gaps`` counts the gaps of streams that are no books.
+    """
 
     def __init__(self) -> None:
         self.books: dict[InstrumentId, WitnessedBook] = {}
+        self.other_gaps: Counter[GapReason] = Counter()
         self.trade_ids: dict[InstrumentId, list[str]] = {}
         self.objections: list[str] = []
         self._received_us = 0
@@ -46,6 +50,8 @@ class Witness:
                 self._delta(witnessed, event)
             case Gap(channel=Channel.ORDERBOOK):
                 self._gap(witnessed, event)
+            case Gap(end_us=None):
+                self.other_gaps[event.reason] += 1
             case Trade():
                 self._trade(event)
             case _:

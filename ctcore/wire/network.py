@@ -59,4 +59,6 @@ async def _handshake(stream: trio.SocketStream, host: str, tls: ssl.SSLContext) 
 
 def _reason(error: BaseException) -> str:
     cause = error.__cause__ or error
+    while isinstance(cause, BaseExceptionGroup):  # one for each address; the first tells enough
+        cause = cause.exceptions[0]
     return str(cause) or type(cause).__name__

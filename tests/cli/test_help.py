@@ -53,7 +53,7 @@ try:
     main(["--help"])
 except SystemExit:
     pass
-print(sorted({"trio", "attr", "msgspec", "httpx", "pluggy", "loguru", "starlette"} & set(sys.modules)))
+print(sorted({"trio", "msgspec", "httpx", "pluggy", "loguru", "starlette"} & set(sys.modules)))
 """
 
 

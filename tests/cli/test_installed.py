@@ -13,6 +13,8 @@ directory = "messages"
 
 [database]
 type = "postgres"
+user = "ctcore"
+name = "ctcore"
 """))
     result = ctcore("check", "--config", config)
     shown = " ".join(result.stdout.split())
@@ -46,7 +48,8 @@ def test_plugins_fit_80_columns(ctcore):
 def test_plugins_as_json(ctcore):
     reports = {report["name"]: report for report in json.loads(ctcore("plugins", "--json").stdout)}
     binance = reports["binance"]
-    assert (binance["status"], binance["registers"], binance["problems"]) == ("active", ["driver binance"], [])
+    assert (binance["status"], binance["problems"]) == ("active", [])
+    assert binance["registers"] == ["driver binance"]
     offer = binance["capabilities"]["binance"]
     assert offer["simulated"] is True
     assert "orderbook" in offer["markets"]["futures"]["channels"]

@@ -28,7 +28,7 @@ from ctcore.model.market import (
     Ticker,
     Trade,
 )
-from ctcore.sinks.clickhouse import ClickHouseSink, MessageStats
+from ctcore.sinks.clickhouse import ClickHouseSink
 from ctcore.sinks.client import EngineRefused, HistoryClient, connect
 from ctcore.sinks.config import ClickHouseConfig
 from ctcore.sinks.encode import TABLES
@@ -319,15 +319,6 @@ def test_contracts_and_base_amount_stand_side_by_side(sink: ClickHouseSink, read
                                Trade(inverse, T0, T0 + 1, "1", 50_000.0, 5.0, Side.BUY)])
     rows = reader.rows("SELECT quantity, base_quantity FROM v_trade ORDER BY ts")
     assert rows == [(3.0, 0.03), (5.0, 0.01)]
-
-
-def test_message_stats_replace_each_other(sink: ClickHouseSink, reader: HistoryClient) -> None:
-    minute = T0 // MINUTE * MINUTE
-    sink.write_stats([MessageStats(BTC, Channel.TRADE, minute, 10, 1000, 5.5, 9)])
-    sink.write_stats([MessageStats(BTC, Channel.TRADE, minute, 12, 1200, 5.0, 9)])
-    reader.execute("OPTIMIZE TABLE message_stats FINAL")
-    assert reader.rows("SELECT pair, channel, messages, bytes FROM v_message_stats") == [
-        ("BTC/USDT", "trade", 12, 1200)]
 
 
 def test_queries_have_a_deadline(config: ClickHouseConfig, reader: HistoryClient) -> None:

@@ -27,13 +27,13 @@ from ctcore.wire.codec import Codec
 class ConnectionPlan:
     """One WebSocket connection: where, what for, and how to behave on it.
 
-    ``name`` identifies it in logs and gauges. ``prepare`` is a REST call to make before every connect; its
-    answer goes through :meth:`Driver.prepared`. ``codec`` undoes the venue's compression of whole frames.
-    ``send_interval_sec`` paces our frames. After ``stall_sec`` without any byte the connection counts as
-    half-open. A book silent for ``quiet_sec`` is checked against a new snapshot. ``lifetime_sec`` is the age
-    at which a successor takes over, before the venue cuts. ``any_instrument`` is for recordings: events of
-    instruments that were not asked for are accepted, and named by the venue's own symbol where the catalogue
-    does not know them.
+    ``name`` identifies it in logs and gauges; ``part`` is the driver's own word for one of several sockets.
+    ``prepare`` is a REST call to make before every connect; its answer goes through :meth:`Driver.prepared`.
+    ``codec`` undoes the venue's compression of whole frames. ``send_interval_sec`` paces our frames. After
+    ``stall_sec`` without any byte the connection counts as half-open. A book silent for ``quiet_sec`` is
+    checked against a new snapshot. ``lifetime_sec`` is the age at which a successor takes over, before the
+    venue cuts. ``any_instrument`` is for recordings: events of instruments that were not asked for are
+    accepted, and named by the venue's own symbol where the catalogue does not know them.
     """
 
     name: str
@@ -41,6 +41,7 @@ class ConnectionPlan:
     market: Market
     url: str
     subscriptions: tuple[Subscription, ...]
+    part: str = ""
     prepare: HttpRequest | None = None
     codec: Codec = "plain"
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)

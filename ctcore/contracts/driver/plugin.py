@@ -38,6 +38,9 @@ class VenueSimulator(Protocol):
     ) -> None:
         """Serve until cancelled; ``started`` means that connections are accepted."""
 
+    def now_us(self) -> int:
+        """The venue's time, microseconds UTC."""
+
     def endpoints(self, base: str) -> Endpoints:
         """The driver's endpoints on this server, ``base`` being its ``host:port``."""
 

@@ -95,7 +95,7 @@ def recorded_plan(market: Market, urls: Mapping[str, str], config: BinanceConfig
 
 def part_of(plan: ConnectionPlan) -> str:
     """The part a plan was made for."""
-    return plan.name.split("-")[1]
+    return plan.part
 
 
 def _kinds(subscription: Subscription, market: Market, config: BinanceConfig) -> tuple[str, ...]:
@@ -182,6 +182,7 @@ def _plan(
         market=market,
         url=f"{url}/stream",
         subscriptions=subscriptions,
+        part=part,
         send_interval_sec=_SEND_INTERVAL_SEC[market],
         stall_sec=config.stall_sec,
         lifetime_sec=_LIFETIME_SEC,
