@@ -27,7 +27,7 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy ctcore $(foreach plugin,$(PLUGINS),$(dir $(plugin))ctdaemon_$(notdir $(patsubst %/,%,$(dir $(plugin)))))
-	$(BIN)/mypy tests benchmarks
+	$(BIN)/mypy benchmarks
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ingest.py

@@ -61,11 +61,12 @@ def report(venue: str, way: str, roles: tuple[str, str], best: Figures, bound: f
 
 def main() -> int:
     """Parse the command line, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--venues", nargs="+", default=["binance", "okx"])
     parser.add_argument("--frames", type=int, default=40_000, help="flooded frames (default %(default)s)")
     parser.add_argument("--paced-frames", type=int, default=1_500, help="(default %(default)s)")
-    parser.add_argument("--pace-us", type=int, default=2_000, help="between paced frames (default %(default)s)")
+    parser.add_argument("--pace-us", type=int, default=2_000, help="between them (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, roles in turn (default %(default)s)")
     options = parser.parse_args()
     held = True

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import trio
@@ -32,6 +33,7 @@ class Meter:
         self.us = 0.0
 
     def count(self, messages: int) -> None:
+        """So many messages were handled."""
         before, self.seen = self.seen, self.seen + messages
         if before < self.first <= self.seen:
             self.began = time.process_time()
@@ -106,7 +108,7 @@ class OkxFrame(msgspec.Struct):
     data: list[OkxBook]
 
 
-FLOOR = {
+FLOOR: dict[str, msgspec.json.Decoder[Any]] = {
     "binance": msgspec.json.Decoder(BinanceFrame, strict=False),
     "okx": msgspec.json.Decoder(OkxFrame, strict=False),
 }
@@ -178,10 +180,11 @@ async def shipped(venue: str, port: int, meter: Meter) -> None:
     keeper = BookKeeper(bus.publish)
     keeper.watch(instrument)
     book = keeper.book(instrument)
-    written = Written(1, 2, 1e2, 1e8)
+    assert book is not None
+    written = Written(instrument, 1, 1e2, 1e8)
     best: list[object] = [None, None]
 
-    def consumer(event: BookDelta) -> None:
+    def consumer(_: BookDelta) -> None:
         best[0], best[1] = book.best_bid(), book.best_ask()
         meter.count(1)
 
@@ -193,8 +196,9 @@ async def shipped(venue: str, port: int, meter: Meter) -> None:
 
     bus.subscribe(collect, types=[BookDelta])
     bus.subscribe(consumer, types=[BookDelta])
+    rest: Any = Canned()
     connection = Connection(
-        plan, driver.session(plan, catalogue), network=SocketNetwork(), rest=Canned(), accept=keeper.accept,  # type: ignore[arg-type]
+        plan, driver.session(plan, catalogue), network=SocketNetwork(), rest=rest, accept=keeper.accept,
         stamp=MonotonicStamp(SystemClock()).now_us, observer=LoggingObserver(),
     )  # fmt: skip
     await connection.connect()
@@ -206,7 +210,8 @@ async def shipped(venue: str, port: int, meter: Meter) -> None:
         raise SystemExit(f"the book is not in sync: {connection.session.books()}")
 
 
-ROLES: dict[str, Callable[[str, int, Meter], Awaitable[None]]] = {"bare": bare, "floor": floor, "shipped": shipped}
+Role = Callable[[str, int, Meter], Awaitable[None]]
+ROLES: dict[str, Role] = {"bare": bare, "floor": floor, "shipped": shipped}
 
 
 async def main() -> None:

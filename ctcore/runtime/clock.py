@@ -56,8 +56,8 @@ class MonotonicStamp:
     """Strictly increasing microseconds: the canonical order of events.
 
     A stamp is the clock's time, or one more than the stamp before where the clock has not moved on. After the
-    clock was set back, stamps go on at half its pace until it has caught up: deadlines measured on stamps come
-    late then, but they come.
+    clock was set back, stamps go on at half its pace until it has caught up: deadlines measured on stamps
+    come late then, but they come.
     """
 
     __slots__ = ("_behind_at_us", "_clock", "_last_us", "_now_us", "_steps_back")

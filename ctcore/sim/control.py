@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
@@ -12,7 +12,10 @@ from ctcore.model.ids import Market
 from ctcore.sim.http import SimRequest, SimResponse
 
 if TYPE_CHECKING:
+    from ctcore.sim.instrument import SimInstrument
     from ctcore.sim.server import VenueServer
+
+_DIGITS = 9
 
 
 class _FaultBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,6 +46,7 @@ def control(server: VenueServer, request: SimRequest) -> SimResponse:
     * ``POST /_sim/calm``: no further fault strikes, random ones included;
     * ``GET /_sim/book?market=&symbol=&depth=``: the true book, ``{"update_id","bids","asks"}`` (depth 0 =
       all);
+    * ``GET /_sim/trades?market=&symbol=&count=``: the last trades, oldest first;
     * ``POST /_sim/pause`` ``{"paused"}``: stop the order flow, or let it go on;
     * ``GET /_sim/status``: counts.
     """
@@ -56,6 +60,8 @@ def control(server: VenueServer, request: SimRequest) -> SimResponse:
                 return _calm(server)
             case "GET", "/_sim/book":
                 return _book(server, request)
+            case "GET", "/_sim/trades":
+                return _trades(server, request)
             case "POST", "/_sim/pause":
                 return _pause(server, request)
             case "GET", "/_sim/status":
@@ -88,20 +94,38 @@ def _faults(server: VenueServer) -> SimResponse:
 
 
 def _book(server: VenueServer, request: SimRequest) -> SimResponse:
-    query = request.query
-    name, depth = query.get("market", Market.SPOT.value), query.get("depth", "0")
-    markets: dict[str, Any] = {str(market): value for market, value in server.markets.items()}
-    if name not in markets:
-        raise ConfigError(f"market {name!r} is not served; there are {', '.join(markets)}")
-    if not depth.isascii() or not depth.isdigit():
-        raise RequestRefused(f"depth {depth!r} is not a number of levels")
-    instrument = markets[name][query.get("symbol", "")]
-    levels = instrument.book.levels(int(depth))
+    instrument = _instrument(server, request)
+    levels = instrument.book.levels(_count(request, "depth", "0"))
     return SimResponse.json({
         "update_id": levels.update_id,
         "bids": instrument.texts(levels.bids),
         "asks": instrument.texts(levels.asks),
     })
+
+
+def _trades(server: VenueServer, request: SimRequest) -> SimResponse:
+    instrument = _instrument(server, request)
+    price, quantity = instrument.prices.plain, instrument.quantities.plain
+    return SimResponse.json({"trades": [
+        {"id": trade.trade_id, "us": trade.us, "price": price(trade.price),
+         "quantity": quantity(trade.quantity), "side": trade.side.value}
+        for trade in instrument.recent_trades(_count(request, "count", "1000"))
+    ]})  # fmt: skip
+
+
+def _instrument(server: VenueServer, request: SimRequest) -> SimInstrument:
+    name = request.query.get("market", Market.SPOT.value)
+    markets = {str(market): value for market, value in server.markets.items()}
+    if name not in markets:
+        raise ConfigError(f"market {name!r} is not served; there are {', '.join(markets)}")
+    return markets[name][request.query.get("symbol", "")]
+
+
+def _count(request: SimRequest, name: str, default: str) -> int:
+    text = request.query.get(name, default)
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
+        raise RequestRefused(f"{name} {text!r} is not a number of rows")
+    return int(text)
 
 
 def _pause(server: VenueServer, request: SimRequest) -> SimResponse:

@@ -87,8 +87,8 @@ async def check_random_faults(
     wanted: Iterable[Subscription] | None = None,
     config: Any = None,
 ) -> None:
-    """Minutes of market time under random faults: at the end every book equals the venue's, every gap was declared
-    and closed, and neither tasks nor objects have grown.
+    """Minutes of market time under random faults: at the end every book equals the venue's, every gap was
+    declared and closed, and neither tasks nor objects have grown.
     """
     options = SimulatorOptions(seed=seed, faults_per_min=faults_per_min)
     async with open_rig(plugin, wanted, config=config, options=options) as running:
@@ -115,7 +115,8 @@ async def _end(running: Rig, levels: int) -> None:
 
 
 def _population() -> tuple[int, int]:
-    """Living tasks, and objects that are not the simulated market's own (its bounded rings fill for an hour)."""
+    """Living tasks, and objects that are not the simulated market's own (its bounded rings fill for an
+    hour)."""
     gc.collect()
     objects = sum(not type(thing).__module__.startswith("ctcore.sim") for thing in gc.get_objects())
     return trio.lowlevel.current_statistics().tasks_living, objects

@@ -23,7 +23,7 @@ class FakeServer:
     async def accept(self, *, refuse: int = 0, text: str = "", then: bytes = b"") -> Request:
         """Answer the handshake, with the HTTP status ``refuse`` if there is one; ``then`` comes along."""
         request = await self._next_event()
-        assert isinstance(request, Request)  # noqa: S101  the first event of the protocol
+        assert isinstance(request, Request)
         protocol = self.protocol
         response = protocol.reject(refuse, text) if refuse else protocol.accept(request)
         protocol.send_response(response)
@@ -50,7 +50,7 @@ class FakeServer:
     async def frame(self) -> Frame:
         """The next frame of any kind."""
         event = await self._next_event()
-        assert isinstance(event, Frame)  # noqa: S101  after the handshake there are only frames
+        assert isinstance(event, Frame)
         return event
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -1,7 +1,7 @@
 """A test rig: one driver's shipped feed against its simulated venue, in memory and in virtual time.
 
-Everything between the session and the bus is the real thing; only the sockets are memory. Run it under trio's mock
-clock (the ``autojump_clock`` fixture of pytest-trio): minutes of market time then take seconds.
+Everything between the session and the bus is the real thing; only the sockets are memory. Run it under trio's
+mock clock (the ``autojump_clock`` fixture of pytest-trio): minutes of market time then take seconds.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class Rig:
         """The venue's own book: bids and asks, best first."""
         symbol = self.instruments[instrument].symbol
         found = await self._control("GET", f"book?market={instrument.market}&symbol={symbol}&depth=0")
-        sides = [[[float(price), float(quantity)] for price, quantity in found[side]] for side in ("bids", "asks")]
-        return sides[0], sides[1]
+        bids, asks = ([[float(number) for number in level] for level in found[side]] for side in ("bids", "asks"))
+        return bids, asks
 
     async def check_books(self, *, levels: int = 0) -> None:
         """Demand that every book equals the venue's, and that the published events rebuild it.
@@ -110,7 +110,8 @@ class Rig:
             assert book.valid, f"{instrument} is not in sync"
             bids, asks = await self.true_book(instrument)
             ours = [[list(level) for level in side] for side in (book.bids(levels), book.asks(levels))]
-            assert ours == [bids[: levels or None], asks[: levels or None]], f"{instrument} differs from the venue"
+            theirs = [bids[: levels or None], asks[: levels or None]]
+            assert ours == theirs, f"{instrument} differs from the venue"
             told = self.witness.books[instrument].book
             assert told.bids() == book.bids(), f"{instrument}: published events give other bids"
             assert told.asks() == book.asks(), f"{instrument}: published events give other asks"
@@ -138,7 +139,8 @@ async def open_rig(
 ) -> AsyncIterator[Rig]:
     """Start the venue and the feed; both end with the block.
 
-    ``config`` is the driver's own section; ``simulator`` a simulator made by the caller (in place of ``options``).
+    ``config`` is the driver's own section; ``simulator`` a simulator made by the caller (in place of
+    ``options``).
     """
     if plugin.simulator is None:
         raise AssertionError(f"{plugin.info.id} brings no simulator")

@@ -1,7 +1,7 @@
 """Witnesses of a feed: they watch what is published and object to anything that is not whole.
 
-A witness rebuilds each order book from published events alone, as a reader of history would, and demands that every
-delta chains onto the one before unless a gap was declared in between.
+A witness rebuilds each order book from published events alone, as a reader of history would, and demands that
+every delta chains onto the one before unless a gap was declared in between.
 """
 
 from __future__ import annotations

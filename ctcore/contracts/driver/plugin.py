@@ -17,8 +17,8 @@ from ctcore.contracts.driver.facts import DriverInfo, Endpoints
 class SimulatorOptions:
     """How a simulated venue runs.
 
-    ``speed`` is seconds of market time a second; ``seed`` makes it repeatable. ``faults_per_min`` random faults
-    strike in a minute of market time, of ``fault_kinds`` (empty = every kind the simulator knows).
+    ``speed`` is seconds of market time a second; ``seed`` makes it repeatable. ``faults_per_min`` random
+    faults strike in a minute of market time, of ``fault_kinds`` (empty = every kind the simulator knows).
     """
 
     seed: int = 1
