@@ -71,7 +71,9 @@ def _view(config: Config, instrument: InstrumentId, at_us: int | None, depth: in
 def _from_daemon(
     daemon: DaemonClient, instrument: InstrumentId, at_us: int | None, depth: int
 ) -> dict[str, Any]:
-    query: dict[str, str | int] = {"depth": depth} if at_us is None else {"depth": depth, "at": at_us}
+    from ctcore.model.time import iso
+
+    query: dict[str, str | int] = {"depth": depth} if at_us is None else {"depth": depth, "at": iso(at_us)}
     try:
         return daemon.get(f"/books/{instrument.exchange}/{instrument.market}/{instrument.pair}", query)
     except UnknownInstrument as error:

@@ -36,7 +36,7 @@ _FORMAT = (
     "<level>{message}</level>{extra[_fields]}"
 )
 _CHATTY = {"httpx": logging.WARNING, "httpcore": logging.WARNING, "hypercorn.access": logging.WARNING,
-           "hypercorn.error": logging.INFO}
+           "hypercorn.error": logging.INFO, "websockets": logging.WARNING}
 _ESCAPED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

@@ -44,7 +44,9 @@ class SimCandle(msgspec.Struct, gc=False):
     closed: bool = False
 
     def add(self, price: int, quantity: int, *, buy: bool) -> None:
-        """Take in one trade; ``buy`` tells that the taker bought."""
+        """Take in one trade; ``buy`` tells that the taker bought. The first one opens the bar."""
+        if not self.trades:
+            self.open = self.high = self.low = price
         self.high = max(self.high, price)
         self.low = min(self.low, price)
         self.close = price

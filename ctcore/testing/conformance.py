@@ -118,5 +118,5 @@ def _population() -> tuple[int, int]:
     """Living tasks, and objects that are not the simulated market's own (its bounded rings fill for an
     hour)."""
     gc.collect()
-    objects = sum(not type(thing).__module__.startswith("ctcore.sim") for thing in gc.get_objects())
+    objects = sum(not str(type(thing).__module__).startswith("ctcore.sim") for thing in gc.get_objects())
     return trio.lowlevel.current_statistics().tasks_living, objects

@@ -96,7 +96,8 @@ class Rig:
         """The venue's own book: bids and asks, best first."""
         symbol = self.instruments[instrument].symbol
         found = await self._control("GET", f"book?market={instrument.market}&symbol={symbol}&depth=0")
-        bids, asks = ([[float(number) for number in level] for level in found[side]] for side in ("bids", "asks"))
+        sides = found["bids"], found["asks"]
+        bids, asks = ([[float(number) for number in level] for level in side] for side in sides)
         return bids, asks
 
     async def check_books(self, *, levels: int = 0) -> None:

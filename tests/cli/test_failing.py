@@ -44,6 +44,12 @@ def test_a_failure_has_status_1(ctcore, config):
     assert ctcore("status", "--config", config, status=1).stderr == result.stderr
 
 
+def test_a_daemon_on_any_port_cannot_be_found(ctcore, config):
+    config.write_text(config.read_text().replace("port = 1", "port = 0"))
+    told = ctcore("status", "--config", config, status=2).stderr
+    assert told == "ctcore: ctcore.toml: server.port is 0, so nobody knows the daemon's port; set one\n"
+
+
 def test_every_problem_of_a_configuration_is_listed(ctcore, config):
     config.write_text('[role]\nmod = "monitor"\n[server]\nport = "x"\n')
     for command in ("check", "run"):

@@ -41,7 +41,8 @@ def test_identities_are_read_kindly():
 
 @pytest.mark.parametrize(("text", "why"), [
     ("BTC/USDT", "write it as binance:spot:BTC/USDT"), ("okx:spot", "write it as"),
-    ("okx::BTC/USDT", "write it as"), ("", "write it as"), ("okx:options:BTC/USDT", "'options' is neither 'spot' nor 'futures'"),
+    ("okx::BTC/USDT", "write it as"), ("", "write it as"),
+    ("okx:options:BTC/USDT", "'options' is neither 'spot' nor 'futures'"),
 ])  # fmt: skip
 def test_what_is_no_identity(text, why):
     with pytest.raises(ConfigError, match=why):

@@ -1,0 +1,1 @@
+"""ACME, an exchange that does not exist: the smallest complete driver."""
