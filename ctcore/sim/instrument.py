@@ -83,7 +83,7 @@ class SimInstrument:
         self.notionals = Grid(instrument.tick_size * instrument.lot_size * instrument.contract_size)
         self.now_us = start_us
         self.trades: deque[SimTrade] = deque(maxlen=trade_limit)
-        self.last_trade_id = 0
+        self.last_trade_id = start_us // 1_000  # so that ids go on growing when the venue is started anew
         ticks = max(1, round(listing.initial_price / instrument.tick_size))
         self.last_price = ticks
         draw = random.Random(f"{seed}:{instrument.id}")

@@ -257,6 +257,18 @@ def test_a_delta_that_follows_ends_the_suspicion():
     assert rig.asked == [0.0, 0.0, 1.0], "a later hole asks as ever"
 
 
+def test_a_hole_right_after_a_suspicion_does_not_wait_for_the_old_answer():
+    rig = Rig()
+    rig.delta(1, 0)
+    rig.snapshot(1, 1)
+    rig.tick(61)
+    rig.delta(2, 61.1)
+    rig.delta(4, 61.2)
+    assert rig.asked == [0.0, 0.0, 1.0]
+    rig.snapshot(4, 62)
+    assert rig.seqs == [1, 2, 4]
+
+
 def test_a_delta_that_does_not_follow_confirms_the_suspicion():
     rig = Rig()
     rig.delta(1, 0)

@@ -1,4 +1,5 @@
 """A simulated ACME: the dialect over :mod:`ctcore.sim`, which brings market, sockets, limits and faults."""
+# ruff: noqa: ARG002  the base hands over more than ACME needs
 
 from __future__ import annotations
 

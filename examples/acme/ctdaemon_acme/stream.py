@@ -9,6 +9,7 @@ How a book is kept, in ACME's own words:
 
 That is the rule SNAPSHOT_THEN_RANGE; :class:`BookStream` does the steps.
 """
+# ruff: noqa: ARG002  the contract hands over more than ACME needs
 
 from __future__ import annotations
 
@@ -61,20 +62,7 @@ class AcmeSession(StreamSession):
     def received(self, frame: bytes, now_us: int) -> Iterable[Effect]:
         """One frame."""
         try:
-            told = wire.FRAME.decode(frame)
-            match told:
-                case wire.BookFrame():
-                    return self._changes(told, now_us)
-                case wire.TradeFrame():
-                    instrument, side = self._instrument(told.s), Side(told.side)
-                    return [Trade(instrument, told.us, now_us, str(told.id), told.p, told.q, side)]
-                case wire.OkFrame():
-                    self._unanswered -= set(told.topics)
-                    return [Control("ack", {"topics": told.topics}), *self._begin(told.topics, now_us)]
-                case wire.RefusedFrame():
-                    return self._refuse(told, now_us)
-                case wire.ByeFrame():
-                    return [Retire(told.why)]
+            return self._told(wire.FRAME.decode(frame), now_us)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             raise DecodeError(f"acme: {error}: {frame[:80]!r}", kind="frame") from None
 
@@ -91,7 +79,8 @@ class AcmeSession(StreamSession):
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DecodeError(f"acme {fetch.purpose}: {error}", kind="snapshot") from None
         book = self._book(self._symbol(fetch.instrument))
-        return book.snapshot(BookSnapshot(book.instrument, told.us, now_us, told.last, told.bids, told.asks), now_us)
+        snapshot = BookSnapshot(book.instrument, told.us, now_us, told.last, told.bids, told.asks)
+        return book.snapshot(snapshot, now_us)
 
     def fetch_failed(self, fetch: Fetch, error: CtcoreError, now_us: int) -> Iterable[Effect]:
         """Ask again, later each time."""
@@ -114,12 +103,25 @@ class AcmeSession(StreamSession):
         """Counts of every book."""
         return {book.instrument: book.statistics() for book in self._books.values()}
 
+    def _told(self, told: wire.Frame, now_us: int) -> Iterable[Effect]:
+        match told:
+            case wire.BookFrame():
+                return self._changes(told, now_us)
+            case wire.TradeFrame():
+                instrument, side = self._instrument(told.s), Side(told.side)
+                return [Trade(instrument, told.us, now_us, str(told.id), told.p, told.q, side)]
+            case wire.OkFrame():
+                self._unanswered -= set(told.topics)
+                return [Control("ack", {"topics": told.topics}), *self._begin(told.topics, now_us)]
+            case wire.RefusedFrame():
+                return self._refuse(told, now_us)
+            case wire.ByeFrame():
+                return [Retire(told.why)]
+
     def _changes(self, told: wire.BookFrame, now_us: int) -> Iterable[Effect]:
         book = self._book(told.s)
-        return book.delta(
-            BookDelta(book.instrument, told.us, now_us, told.first, told.first - 1, told.last, told.bids, told.asks),
-            now_us,
-        )
+        ids = told.first, told.first - 1, told.last
+        return book.delta(BookDelta(book.instrument, told.us, now_us, *ids, told.bids, told.asks), now_us)
 
     def _begin(self, topics: Iterable[str], now_us: int) -> Iterable[Effect]:
         """A book that does not change needs its snapshot, too."""

@@ -83,7 +83,9 @@ class InstrumentRow(msgspec.Struct, frozen=True):
     lot: Decimal
 
 
+Frame: TypeAlias = BookFrame | TradeFrame | OkFrame | RefusedFrame | ByeFrame
+
 # strict=False reads the numbers that ACME puts in quotes, in C.
-FRAME = msgspec.json.Decoder(BookFrame | TradeFrame | OkFrame | RefusedFrame | ByeFrame, strict=False)
+FRAME: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame, strict=False)
 PICTURE = msgspec.json.Decoder(BookPicture, strict=False)
 INSTRUMENTS = msgspec.json.Decoder(list[InstrumentRow], strict=False)
