@@ -20,6 +20,8 @@ import msgspec
 import trio
 
 WARM_UP = 0.1
+FIRST_SEQ = 1_000
+HEADER = b"\x81~"  # of every frame the feeder sends but its acknowledgement; no JSON holds these bytes
 
 
 class Meter:
@@ -119,7 +121,7 @@ async def floor(venue: str, port: int, meter: Meter) -> None:
     stream, decode, rest = await open_stream(port), FLOOR[venue].decode, b""
     with_ack = True
     while not meter.done.is_set():
-        chunk = await stream.receive_some(256 * 1024)
+        chunk = await stream.receive_some(64 * 1024)
         *frames, tail = split(bytearray(rest + chunk))
         rest = bytes(tail)
         if with_ack and frames:
@@ -130,12 +132,10 @@ async def floor(venue: str, port: int, meter: Meter) -> None:
 
 
 async def bare(venue: str, port: int, meter: Meter) -> None:  # noqa: ARG001  one signature for all roles
-    """Receive bytes; paced, each read is about one message."""
+    """Receive bytes and do no more than count what they hold."""
     stream = await open_stream(port)
-    await stream.receive_some(64)
     while not meter.done.is_set():
-        await stream.receive_some(256 * 1024)
-        meter.count(1)
+        meter.count((await stream.receive_some(64 * 1024)).count(HEADER))
 
 
 async def shipped(venue: str, port: int, meter: Meter) -> None:
@@ -150,6 +150,7 @@ async def shipped(venue: str, port: int, meter: Meter) -> None:
     from ctcore.model.market import BookDelta, MarketEvent
     from ctcore.runtime.bus import Bus
     from ctcore.runtime.clock import MonotonicStamp, SystemClock
+    from ctcore.runtime.garbage import settle_garbage_collector
     from ctcore.sinks.encode import encode
     from ctcore.sinks.scales import Written
     from ctcore.wire.network import SocketNetwork
@@ -183,10 +184,12 @@ async def shipped(venue: str, port: int, meter: Meter) -> None:
     assert book is not None
     written = Written(instrument, 1, 1e2, 1e8)
     best: list[object] = [None, None]
+    marks = {FIRST_SEQ + meter.first, FIRST_SEQ + meter.last}
 
-    def consumer(_: BookDelta) -> None:
+    def consumer(event: BookDelta) -> None:
         best[0], best[1] = book.best_bid(), book.best_ask()
-        meter.count(1)
+        if event.seq in marks:
+            meter.count(event.seq - FIRST_SEQ - meter.seen)
 
     def collect(event: MarketEvent) -> None:
         batch.append(event)
@@ -202,6 +205,7 @@ async def shipped(venue: str, port: int, meter: Meter) -> None:
         stamp=MonotonicStamp(SystemClock()).now_us, observer=LoggingObserver(),
     )  # fmt: skip
     await connection.connect()
+    settle_garbage_collector()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.run)
         await meter.done.wait()

@@ -19,6 +19,7 @@ from ctcore.errors import ConfigError, CtcoreError, ServiceFailed, raise_sole
 from ctcore.feed.connection import Observer
 from ctcore.feed.observer import LoggingObserver
 from ctcore.runtime.clock import Clock, MonotonicStamp, SystemClock
+from ctcore.runtime.garbage import settle_garbage_collector
 from ctcore.runtime.shutdown import Phase, ShutdownReport, StopSignals, run_shutdown
 from ctcore.runtime.state_file import DaemonState, StateDirectory
 from ctcore.wire.network import Network, SocketNetwork
@@ -92,6 +93,7 @@ class Daemon:
         async with open_api(self) as self.api_url, trio.open_nursery() as nursery:
             self._nursery = nursery
             await self.start()
+            settle_garbage_collector()
             nursery.start_soon(self._keep_state)
             task_status.started()
             await signals.graceful.wait()
@@ -113,6 +115,7 @@ class Daemon:
             except CtcoreError as error:
                 self.error = str(error)
                 raise
+            await self._save(clean=False)  # from now on an end without a word is an unexpected one
 
     async def _start_workers(self, nursery: trio.Nursery) -> None:
         try:
@@ -172,7 +175,7 @@ class Daemon:
 
     async def _keep_state(self) -> None:
         while True:
-            await trio.sleep(SAVE_STATE_SEC)
+            await trio.sleep(max(SAVE_STATE_SEC, self.config.monitor.flush_interval_sec))
             if self.workers is not None:
                 await self._save(clean=False)
 
@@ -181,9 +184,12 @@ class Daemon:
         report.add("state", self._state.file.name, "saved")
 
     async def _save(self, *, clean: bool) -> None:
+        """An unclean state has the picture of the save before: what came after may not be on disk yet."""
+        earlier = self._last_seen
         if self.workers is not None:
-            self._last_seen = {**self._last_seen, **self.workers.last_seen()}
-        sections: dict[str, dict[str, Any]] = {STREAMS: dict(self._last_seen)}
+            self._last_seen = {**earlier, **self.workers.last_seen()}
+        seen = self._last_seen if clean else earlier
+        sections: dict[str, dict[str, Any]] = {STREAMS: dict(seen)}
         state = DaemonState(
             name=self.config.state.name,
             mode=self.config.role.mode,

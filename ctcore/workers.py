@@ -35,6 +35,7 @@ from ctcore.wire.backoff import BackoffPolicy
 from ctcore.wire.network import Network
 
 SIMULATOR_START_SEC = 20.0
+SINK_START_SEC = 10.0
 RESTART = RestartForever(BackoffPolicy(first_sec=1.0, max_sec=30.0))
 
 
@@ -97,12 +98,15 @@ class Workers:
         return next(iter(self._readers), None)
 
     def last_seen(self) -> dict[str, dict[str, int]]:
-        """Exchange time of each stream's newest event, for the state file: instrument -> channel ->
-        microseconds."""
+        """Exchange time up to which each stream is whole, for the state file: instrument -> channel ->
+        microseconds. That of its newest event, or the begin of its open gap, which the next run's gap then
+        continues."""
         seen: dict[str, dict[str, int]] = {}
         for stream in self.keeper.statistics():
-            if stream.last_exchange_us is not None:
-                seen.setdefault(str(stream.instrument), {})[str(stream.channel)] = stream.last_exchange_us
+            gap = self.keeper.open_gap(stream.instrument, stream.channel)
+            until_us = gap.begin_us if gap else stream.last_exchange_us
+            if until_us is not None:
+                seen.setdefault(str(stream.instrument), {})[str(stream.channel)] = until_us
         return seen
 
     def phases(self) -> list[Phase]:
@@ -142,6 +146,8 @@ async def open_workers(
         batchers = tuple(_batcher(around, keeper, name) for name in config.sinks)
         for batcher in batchers:
             sinks.add(batcher, RESTART)
+        with trio.move_on_after(SINK_START_SEC):  # one that takes longer to say no is heard in the log
+            await sinks.wait_ready()
         async with open_supervisor() as simulators:
             venues = await _simulated(around, simulators)
             monitor = _monitor(around, bus, keeper, batchers)
@@ -234,6 +240,7 @@ def _feed(
         observer=around.observer,
         on_instruments=monitor.describe,
         publish_status=bus.publish,
+        quiet_sec=around.config.monitor.stall_sec,
         tapped=around.tapped,
     )
 

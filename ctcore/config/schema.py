@@ -166,8 +166,9 @@ class MonitorConfig:
                                     check=between(1, 10_000_000))
     snapshot_interval_sec: float = setting("seconds between whole order books in the history", default=60.0,
                                            check=between(1, _DAY_SEC))
-    stall_sec: float = setting("seconds without an event after which a stream counts as stalled",
-                               default=60.0, check=between(1, _DAY_SEC))
+    stall_sec: float = setting(
+        "seconds of silence after which an order book is checked; the exchange may need more",
+        default=60.0, check=between(1, _DAY_SEC))
     subscriptions: tuple[SubscriptionConfig, ...] = setting("what to collect; see below", default=())
 
     @property

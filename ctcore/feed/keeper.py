@@ -139,11 +139,15 @@ class BookKeeper:
             self._publish(closed)
 
     def picture(self, instrument: InstrumentId, now_us: int) -> BookSnapshot | None:
-        """The published book as an event of its own, or None while there is no valid one."""
+        """The published book as an event of its own, or None while there is no valid one.
+
+        Its ``seq`` is that of the last event published, so that it can be told from news.
+        """
         live = self._live.get(instrument)
         if live is None or not live.book.valid:
             return None
-        return _picture(live, instrument, now_us)
+        picture = _picture(live, instrument, now_us)
+        return picture if live.window is None else structs.replace(picture, seq=live.published_seq)
 
     def second_passed(self) -> None:
         """Called once a second, for rates."""
@@ -159,10 +163,10 @@ class BookKeeper:
         return [r.statistics(self._ledger.get(r.instrument, r.channel)) for r in alive]
 
     def _delta(self, live: LiveInstrument, event: BookDelta) -> bool:
-        book = live.book
+        book, record = live.book, live.book_record
         if not book.valid:
             # What follows a wrong book in one burst is not news; a book that never began has to be asked for.
-            return live.book_record.messages > 0
+            return record.messages > 0
         try:
             book.delta(event.bids, event.asks)
         except DecodeError:
@@ -171,7 +175,10 @@ class BookKeeper:
         if book.crossed:
             book.valid = False
             return False
-        self._stamp(live, event)
+        book.seq = event.seq
+        book.exchange_us = record.exchange_us = event.exchange_us
+        book.received_us = record.received_us = event.received_us
+        record.messages += 1
         if live.window is not None:
             bids, asks = live.window.changes(book)
             if not bids and not asks:

@@ -43,6 +43,7 @@ class VenueStatistics:
 class VenueFeed(Service):
     """The service that feeds the keeper with everything ``wanted`` of one venue.
 
+    A book is checked after ``quiet_sec`` of silence, or after the driver's own measure if that is longer.
     ``on_instruments`` is told of every instrument that is wanted, before its first event and when it changes.
     """
 
@@ -57,6 +58,7 @@ class VenueFeed(Service):
         observer: Observer,
         on_instruments: Callable[[Sequence[Instrument]], None],
         publish_status: Callable[[FeedStatus], None],
+        quiet_sec: float = 0.0,
         tapped: bool = False,
     ) -> None:
         self.name = f"feed {driver.info.id}"
@@ -72,6 +74,7 @@ class VenueFeed(Service):
         self._observer = observer
         self._on_instruments = on_instruments
         self._publish_status = publish_status
+        self._quiet_sec = quiet_sec
         self._tapped = tapped
         self._runners: list[PlanRunner] = []
         self._supervisor: Supervisor | None = None
@@ -164,7 +167,8 @@ class VenueFeed(Service):
             tapped=self._tapped,
         )
         for plan in self.driver.plan(known, self.catalogues):
-            plan = attrs.evolve(plan, name=self._unused(plan.name))
+            quiet_sec = max(plan.quiet_sec, self._quiet_sec)
+            plan = attrs.evolve(plan, name=self._unused(plan.name), quiet_sec=quiet_sec)
             runner = PlanRunner(plan, self.catalogues[plan.market], parts)
             self._runners.append(runner)
             self._supervisor.add(runner, RECONNECT)

@@ -129,18 +129,21 @@ def gap_at(client: HistoryClient, ids: Sequence[WrittenId], at_us: int) -> str |
     """The reason of the gap that the order book is in at ``at_us``, None when it is whole.
 
     A gap begins to hurt at once after the last row before it was noticed, not when it was noticed: in
-    between, something had already been missed. It ends with the closing row.
+    between, something had already been missed. It ends with the closing row. As a stream has one gap at a
+    time, a closing row ends all that came before it, those too that a crash has left open.
     """
+    of = f"FROM gap WHERE instrument IN ({id_list(ids)}) AND channel = '{Channel.ORDERBOOK}'"
+    newest = f"(SELECT max(ts) {of} AND ts <= {moment(at_us)})"
     rows = client.rows(
-        "SELECT toUnixTimestamp64Micro(min(ts)) AS opened, "
-        "maxIf(toUnixTimestamp64Micro(ts), end_us IS NOT NULL) AS closed, argMin(reason, ts) "
-        f"FROM gap WHERE instrument IN ({id_list(ids)}) AND channel = '{Channel.ORDERBOOK}' "
-        f"GROUP BY begin_us HAVING closed = 0 OR closed > {int(at_us)} ORDER BY opened LIMIT 1000")
-    for opened, _, reason in rows:
-        if opened <= at_us:
-            return str(reason)
-        between = f"ts >= {moment(at_us)} AND ts <= {moment(opened)}"
-        return None if _any_row(client, ids, between) else str(reason)
+        f"SELECT any(reason), countIf(end_us IS NULL) > 0 AND countIf(end_us IS NOT NULL) = 0 AS is_open "
+        f"{of} AND ts = {newest} GROUP BY begin_us ORDER BY is_open DESC LIMIT 1")
+    if rows and rows[0][1]:
+        return str(rows[0][0])
+    following = client.rows(
+        f"SELECT toUnixTimestamp64Micro(ts), reason {of} AND ts > {moment(at_us)} AND end_us IS NULL "
+        "ORDER BY ts LIMIT 1")
+    for opened, reason in following:
+        return None if _heard(client, ids, at_us, int(opened)) else str(reason)
     return None
 
 
@@ -182,9 +185,19 @@ def _newest(
     return (int(rows[0][0]), int(rows[0][1]), int(rows[0][2])) if rows else None
 
 
-def _any_row(client: HistoryClient, ids: Sequence[WrittenId], condition: str) -> bool:
-    """Has the order book a row under a condition?"""
-    return any(_newest(client, table, ids, condition) for table in _CHANNEL_TABLES[Channel.ORDERBOOK])
+def _heard(client: HistoryClient, ids: Sequence[WrittenId], begin_us: int, end_us: int) -> bool:
+    """Has the venue told anything of the book between two moments (both included)?
+
+    A whole book that only repeats what was known is none of the venue's: ctcore writes them regularly.
+    """
+    between = f"ts >= {moment(begin_us)} AND ts <= {moment(end_us)}"
+    if _newest(client, "book_delta", ids, between):
+        return True
+    tables = _CHANNEL_TABLES[Channel.ORDERBOOK]
+    before = [_newest(client, table, ids, f"ts < {moment(begin_us)}") for table in tables]
+    known = max((row[:2] for row in before if row), default=None)
+    news = f" AND seq != {known[1]}" if known else ""
+    return _newest(client, "book_snapshot", ids, between + news) is not None
 
 
 def unscaled(column: str, ids: Sequence[WrittenId], what: str) -> str:

@@ -21,7 +21,8 @@ from websockets.uri import parse_uri
 from ctcore.errors import ConfigError, ConnectionLost, TransportError
 from ctcore.wire.network import Network
 
-READ_BYTES = 256 * 1024
+READ_BYTES, BURST_BYTES = 64 * 1024, 256 * 1024
+"""How much is read at once, and after a full read. (A buffer above 128 KiB is mapped anew for each read.)"""
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 CLOSE_WAIT_SEC = 2.0
 SEND_WAIT_SEC = 10.0
@@ -109,6 +110,7 @@ class WebSocket:
         self._send_lock = trio.Lock()
         self._parts: list[bytes] = []
         self._rest = b""
+        self._read_bytes = READ_BYTES
         self._early = True
 
     async def handshake(self, headers: Mapping[str, str]) -> None:
@@ -153,10 +155,17 @@ class WebSocket:
             self._split(b"", messages)
         elif protocol.state is not State.OPEN:
             raise self._lost()
-        elif data := await self._read():
-            self._split(data, messages)
         else:
-            protocol.receive_eof()
+            size = self._read_bytes
+            try:
+                data = await self._stream.receive_some(size)
+            except _BROKEN as error:
+                raise self._broken(error) from error
+            self._read_bytes = BURST_BYTES if len(data) == size else READ_BYTES
+            if data:
+                self._split(data, messages)
+            else:
+                protocol.receive_eof()
         if not messages:
             if protocol.writes:
                 await self._answer()
@@ -237,6 +246,8 @@ class WebSocket:
         while protocol.state is State.OPEN:
             if not self._parts:
                 at = split_plain(buffer, at, messages)
+                if at == len(buffer):
+                    break
             end = frame_end(buffer, at)
             if end > len(buffer):
                 break

@@ -124,6 +124,26 @@ def gaps_reader(engine: str) -> Iterator[HistoryClient]:
     sink.close()
 
 
+@pytest.mark.parametrize(("offset", "in_sync"), [
+    (40, False),    # a gap that a crash has left open ...
+    (60, False),    # ... which the next run's goes on with
+    (70, True),     # its end is the end of both
+    (75, True),
+    (95, False),    # the same begin once more: that run crashed too, before it had anything to tell
+    (100, True),
+])
+def test_a_closing_row_ends_what_crashes_have_left_open(
+    sink: ClickHouseSink, reader: HistoryClient, offset: int, in_sync: bool
+) -> None:
+    sink.write_batch("run-1", [
+        _snapshot(T0, 1), _gap(T0 + 30, T0 + 20, None),
+        _gap(T0 + 50, T0 + 10, None), _snapshot(T0 + 70, 9), _gap(T0 + 70, T0 + 10, T0 + 70),
+        _delta(T0 + 80, 10),
+        _gap(T0 + 90, T0 + 10, None), _snapshot(T0 + 100, 11), _gap(T0 + 100, T0 + 10, T0 + 100),
+    ])
+    assert book_at(reader, BTC, T0 + offset).in_sync is in_sync
+
+
 def test_coverage_counts_rows_and_gaps_of_each_stream(gaps_reader: HistoryClient) -> None:
     assert [(c.channel, c.rows, c.first_us, c.last_us, c.gaps, c.open_gaps)
             for c in coverage(gaps_reader, BTC, T0, T0 + 100)] == [("orderbook", 4, T0, T0 + 70, 2, 1)]

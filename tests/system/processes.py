@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,15 @@ class Daemon(Process):
 
 
 CTCORE = [sys.executable, "-m", "ctcore"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has at the moment."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
 
 
 @contextmanager

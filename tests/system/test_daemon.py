@@ -88,7 +88,8 @@ def end_cleanly(daemon: Daemon, number: signal.Signals) -> None:
     daemon.check(status == 0, f"{number.name}: exit status {status}")
     daemon.check(time.monotonic() - began < 30, f"{number.name}: it took {time.monotonic() - began:.0f} s")
     report = daemon.output[daemon.output.rfind("\nshutdown "):]
-    daemon.check(re.match(rf"\nshutdown clean in [\d.]+ s of 30 s, {number.name}\n", report), "no shutdown report")
+    head = rf"\nshutdown clean in [\d.]+ s of 30 s, {number.name}\n"
+    daemon.check(re.match(head, report), "no shutdown report")
     daemon.check("sink history: written" in report, "no word of history")
     daemon.check("Traceback" not in daemon.output, "a traceback")
     daemon.check(" ERROR " not in daemon.output, "an error in the log")
@@ -288,7 +289,8 @@ def test_what_another_has_is_refused_in_one_line(tmp_path: Path) -> None:
         assert re.search(rf"server\.port: .*{taken}.* taken", refused(port))
         state = quickstart(tmp_path / "state", ('dir = "state"', f'dir = "{tmp_path}/first/state"'))
         assert f"in use by process {first.pid}" in refused(state)
-        data = quickstart(tmp_path / "history", ("chdb:data/history", f"chdb://{tmp_path}/first/data/history"))
+        data = quickstart(tmp_path / "history", (
+            '"chdb:data/history"', f'"chdb://{tmp_path}/first/data/history"'))
         assert "data/history" in refused(data)
         assert first.get("/ready")["ready"] is True
         end_cleanly(first, signal.SIGINT)

@@ -47,7 +47,8 @@ class CsvSink(Sink):
         writer = csv.writer(rows)
         for event in events:
             if isinstance(event, Trade):
-                writer.writerow([event.received_us, event.instrument, event.price, event.quantity, event.side])
+                what = event.price, event.quantity, event.side
+                writer.writerow([event.received_us, event.instrument, *what])
         target = self._directory / f"{batch_id}.csv"
         part = target.with_suffix(".part")
         try:

@@ -43,11 +43,14 @@ class Books:
     ``instrument_of`` names the instrument of a symbol seen for the first time, or refuses it.
     """
 
-    def __init__(self, market: Market, base: str, limit: int, instrument_of: InstrumentOf) -> None:
+    def __init__(
+        self, market: Market, base: str, limit: int, instrument_of: InstrumentOf, quiet_sec: float
+    ) -> None:
         self._market = market
         self._base = base
         self._limit = limit
         self._instrument_of = instrument_of
+        self._quiet_sec = quiet_sec
         self._rule = SNAPSHOT_THEN_RANGE if market is Market.SPOT else PREVIOUS_ID_RANGE
         self._diffs: dict[str, BookStream] = {}
         self._windows: dict[str, BookStream] = {}
@@ -79,10 +82,12 @@ class Books:
         instrument = self._instrument_of(symbol)
         ask = partial(self._ask, symbol, instrument, window or self._limit)
         if window:
-            book = BookStream(symbol, instrument, SNAPSHOT_IN_STREAM, ask, snapshot_in_stream=True)
+            book = BookStream(symbol, instrument, SNAPSHOT_IN_STREAM, ask, snapshot_in_stream=True,
+                              quiet_sec=self._quiet_sec)
             return self._windows.setdefault(symbol, book)
         self._windows.pop(symbol, None)
-        return self._diffs.setdefault(symbol, BookStream(symbol, instrument, self._rule, ask))
+        book = BookStream(symbol, instrument, self._rule, ask, quiet_sec=self._quiet_sec)
+        return self._diffs.setdefault(symbol, book)
 
     def subscribed(self, symbol: str, now_us: int) -> None:
         """The venue acknowledged the stream."""

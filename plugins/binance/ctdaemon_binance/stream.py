@@ -58,7 +58,7 @@ class BinanceSession(StreamSession):
         self._base = base
         self._names = names = Names(plan, catalogue)
         limit = config.spot_depth_limit if plan.market is Market.SPOT else config.futures_depth_limit
-        self._books = Books(plan.market, base, limit, names.instrument_of)
+        self._books = Books(plan.market, base, limit, names.instrument_of, plan.quiet_sec)
         self._dispatch = Dispatch(plan.market, self._books, names, self._answered)
         self._readers: dict[bytes, Read] = {}
         self._subscribing = Subscribing(plan.send_interval_sec)

@@ -49,6 +49,7 @@ class OkxBook:
         seed: Seed,
         *,
         patience_sec: float,
+        quiet_sec: float,
         validate_checksum: bool = False,
         recorded: bool = False,
     ) -> None:
@@ -67,7 +68,7 @@ class OkxBook:
         self._text = TextBook() if validate_checksum else None
         self._stream = BookStream(arg.symbol, instrument, PREVIOUS_ID, self._ask, snapshot_in_stream=True,
                                   patience_sec=patience_sec,
-                                  quiet_sec=QUIET_FULL_SEC if self._full else QUIET_SEC)
+                                  quiet_sec=max(quiet_sec, QUIET_FULL_SEC) if self._full else quiet_sec)
 
     @property
     def settled(self) -> bool:

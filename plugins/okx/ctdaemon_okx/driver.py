@@ -20,6 +20,7 @@ from ctcore.contracts.driver import (
 from ctcore.errors import RateLimited
 from ctcore.model.ids import FUTURES_ONLY, Channel, Market, Subscription
 from ctcore.model.instrument import Catalogue, Instrument
+from ctdaemon_okx.books import QUIET_SEC
 from ctdaemon_okx.channels import BARS, DEEP_BOOKS, wanted_args
 from ctdaemon_okx.config import OkxConfig
 from ctdaemon_okx.faults import WINDOW_SEC, error_of
@@ -156,6 +157,7 @@ class OkxDriver(Driver):
             subscriptions=wanted,
             send_interval_sec=self.config.send_interval_sec,
             stall_sec=STALL_SEC,
+            quiet_sec=QUIET_SEC,
             any_instrument=any_instrument,
         )
 

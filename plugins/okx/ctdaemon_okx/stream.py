@@ -164,6 +164,7 @@ class OkxSession(StreamSession):
         if instrument is not None and name in BOOKS:
             book = self._books[arg] = OkxBook(
                 arg, instrument, self._resubscribe, self._seed, patience_sec=self._config.seed_after_sec,
+                quiet_sec=self._plan.quiet_sec,
                 validate_checksum=self._config.validate_checksum, recorded=self._plan.any_instrument)
             return book.received
         with_quotes = self._plan.any_instrument or Arg("bbo-tbt", arg.symbol) not in self._args
