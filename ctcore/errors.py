@@ -26,7 +26,10 @@ Whose fault it is, is the class; whether another try can help, is :attr:`CtcoreE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from ctcore.model.ids import Channel, InstrumentId
 
 
 class CtcoreError(Exception):
@@ -57,12 +60,23 @@ class PluginError(CtcoreError):
 class DecodeError(CtcoreError):
     """Bytes from outside are not what the venue documents.
 
-    ``kind`` is a short stable label that counters and once-a-minute logging group by.
+    ``kind`` is a short stable label that counters and once-a-minute logging group by. ``instrument`` and
+    ``channel`` name the stream where it is known in spite of the error: what was in the frame is missing
+    there, and told as a gap.
     """
 
-    def __init__(self, message: str, *, kind: str = "frame") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "frame",
+        instrument: InstrumentId | None = None,
+        channel: Channel | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.instrument = instrument
+        self.channel = channel
 
 
 class OutdatedFormat(DecodeError):

@@ -34,7 +34,7 @@ class DaemonTarget:
             started_us=daemon.started_us,
             uptime_sec=uptime_us / US_PER_SEC,
             shutdown_us=daemon.stopped_us,
-            error=daemon.error,
+            error="; ".join(filter(None, (daemon.error, daemon.state_error))),
         )
 
     async def start(self) -> None:
@@ -66,8 +66,10 @@ class DaemonTarget:
     def gauges(self) -> dict[str, Any]:
         """Every queue, cache and buffer."""
         workers = self._daemon.workers
-        stamp = {"stamp": attrs.asdict(self._daemon.stamp.statistics())}
-        return stamp | (workers.gauges() if workers else {})
+        daemon = self._daemon
+        state = {"saved_us": daemon.state_saved_us, "last_error": daemon.state_error}
+        own = {"stamp": attrs.asdict(daemon.stamp.statistics()), "state": state}
+        return own | (workers.gauges() if workers else {})
 
     def book(self, instrument: InstrumentId, depth: int) -> BookView:
         """The live book."""

@@ -11,15 +11,17 @@ import trio
 
 from ctcore.api.app import build_app
 from ctcore.api.daemon_target import DaemonTarget
-from ctcore.api.server import GRACE_SEC, serve
+from ctcore.api.server import serve
 
 if TYPE_CHECKING:
     from ctcore.daemon import Daemon
 
 
 @asynccontextmanager
-async def open_api(daemon: Daemon) -> AsyncIterator[str]:
-    """Serve the API of ``daemon``; yields its URL. Raises as :func:`~ctcore.api.server.serve`."""
+async def open_api(daemon: Daemon, *, end_sec: float) -> AsyncIterator[str]:
+    """Serve the API of ``daemon``; yields its URL. After the block it ends within ``end_sec``. Raises as
+    :func:`~ctcore.api.server.serve`.
+    """
     settings = daemon.config.server
     routes = daemon.plugins.routes()
     app = build_app(DaemonTarget(daemon), settings=settings, plugin_routes=routes, clock=daemon.clock)
@@ -28,4 +30,4 @@ async def open_api(daemon: Daemon) -> AsyncIterator[str]:
         url: str = await nursery.start(partial(serve, app, settings.host, settings.port, stop=stop))
         yield url
         stop.set()
-        nursery.cancel_scope.deadline = trio.current_time() + GRACE_SEC + 1.0
+        nursery.cancel_scope.deadline = trio.current_time() + end_sec

@@ -44,8 +44,7 @@ class EarlySignals:
         async with open_signals() as signals:
             self.stage = "running"
             if self.name:
-                signals.name = self.name
-                signals.graceful.set()
+                signals.ask(self.name)
             yield signals
 
 

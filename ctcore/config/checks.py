@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+import attrs
 
 from ctcore.config.document import Document
 from ctcore.config.schema import SIMULATED, Config, ExchangeSection, SubscriptionConfig
@@ -14,6 +17,23 @@ from ctcore.model.ids import Channel, InstrumentId, Subscription
 
 if TYPE_CHECKING:
     from ctcore.config.load import Plugins
+
+
+NAME_RULE = "use up to 32 lower-case letters, digits, '-' and '_', the first a letter or digit"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+@attrs.frozen
+class Group:
+    """A subscription of the file; ``wrong`` are its keys that are reported already and hold nothing."""
+
+    config: SubscriptionConfig
+    wrong: frozenset[str] = frozenset()
+
+
+def is_name(text: str) -> bool:
+    """Whether a sink or an exchange may be called that: names become folders."""
+    return _NAME.fullmatch(text) is not None
 
 
 def no_driver(exchange: str, plugins: Plugins) -> str:
@@ -65,7 +85,7 @@ def environment(document: Document, path: KeyPath, section: ExchangeSection, plu
 
 
 def subscriptions(
-    document: Document, groups: Mapping[int, SubscriptionConfig], config: Config,
+    document: Document, groups: Mapping[int, Group], config: Config,
     drivers: Mapping[str, DriverPlugin],
 ) -> tuple[Subscription, ...]:
     """Every stream that is wanted, one by one; those that cannot be, or are wanted twice, are reported."""
@@ -73,9 +93,9 @@ def subscriptions(
     wanted: list[Subscription] = []
     for index, group in groups.items():
         path: KeyPath = ("monitor", "subscriptions", index)
-        if not _is_offered(document, path, group, config, drivers):
+        if not _is_offered(document, path, group, config, drivers) or group.wrong:
             continue
-        for subscription, key in _streams(group, config, path):
+        for subscription, key in _streams(group.config, config, path):
             identity = (subscription.instrument, subscription.channel,
                         subscription.interval if subscription.channel is Channel.CANDLE else "")
             if identity in found:
@@ -87,6 +107,13 @@ def subscriptions(
             found[identity] = key
             wanted.append(subscription)
     return tuple(wanted)
+
+
+def role(document: Document, config: Config) -> None:
+    """The daemon can do what it is to do."""
+    mode = config.role.mode
+    if mode != "monitor":
+        document.report(("role", "mode"), f"{mode!r} trades, which this version cannot do; write monitor")
 
 
 def ports(document: Document, config: Config) -> None:
@@ -116,26 +143,28 @@ def purpose(document: Document, config: Config) -> None:
 
 
 def _is_offered(
-    document: Document, path: KeyPath, group: SubscriptionConfig, config: Config,
-    drivers: Mapping[str, DriverPlugin],
+    document: Document, path: KeyPath, group: Group, config: Config, drivers: Mapping[str, DriverPlugin],
 ) -> bool:
-    plugin = drivers.get(group.exchange)
+    wanted = group.config
+    plugin = drivers.get(wanted.exchange)
     sections = document.root.get("exchanges", {})
-    if not isinstance(sections, dict) or group.exchange not in sections:
-        near = difflib.get_close_matches(group.exchange, config.exchanges, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else f"add [exchanges.{group.exchange}]"
-        document.report((*path, "exchange"), f"there is no section for {group.exchange!r}; {mend}")
+    if "exchange" in group.wrong:
         return False
-    if plugin is None:
+    if not isinstance(sections, dict) or wanted.exchange not in sections:
+        near = difflib.get_close_matches(wanted.exchange, config.exchanges, n=1)
+        mend = f"did you mean {near[0]!r}?" if near else f"add [exchanges.{wanted.exchange}]"
+        document.report((*path, "exchange"), f"there is no section for {wanted.exchange!r}; {mend}")
+        return False
+    if plugin is None or "market" in group.wrong:
         return False
     info = plugin.info
-    offer = info.capabilities.get(group.market)
+    offer = info.capabilities.get(wanted.market)
     if offer is None:
         markets = ", ".join(info.markets)
-        text = f"{info.title} has no market {group.market.value!r} here; it has {markets}"
+        text = f"{info.title} has no market {wanted.market.value!r} here; it has {markets}"
         document.report((*path, "market"), text)
         return False
-    problems = list(_refused(group, info, offer))
+    problems = [(key, text) for key, text in _refused(wanted, info, offer) if key[0] not in group.wrong]
     for key, text in problems:
         document.report((*path, *key), text)
     return not problems

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
-from ctcore.config import checks
+from ctcore.config import checks, stores
 from ctcore.config.document import Document, Place
 from ctcore.config.original import ClickHouseConfig, DatabaseConfig, TraderConfig
 from ctcore.config.read import read_document
@@ -54,6 +54,10 @@ SECTIONS: Final[Mapping[str, type]] = {
     "clickhouse": ClickHouseConfig,
 }
 """Sections with a class of their own; ``exchanges`` and ``sinks`` take theirs from the plugins."""
+
+_ANY_GROUP: Final[Mapping[str, Any]] = {"exchange": "any", "market": "spot", "pairs": ["ANY/ANY"]}
+"""Stands in for the keys that a subscription must have."""
+
 
 class Plugins(Protocol):
     """What the loader asks of :class:`~ctcore.contracts.plugin.manager.PluginManager`."""
@@ -100,9 +104,10 @@ def load_config(path: str | os.PathLike[str], plugins: Plugins) -> Config:
         exchanges=_exchanges(document, plugins),
         sinks=_sinks(document, plugins),
     )
-    groups = _groups(root) if parts.get("monitor") is None else dict(enumerate(config.monitor.subscriptions))
-    subscriptions = checks.subscriptions(document, groups, config, plugins.drivers)
+    subscriptions = checks.subscriptions(document, _groups(root, config), config, plugins.drivers)
+    checks.role(document, config)
     checks.ports(document, config)
+    stores.apart(document, config)
     checks.purpose(document, config)
     if document.problems:
         raise ConfigProblems(document.problems)
@@ -156,12 +161,31 @@ def _section(
     return None
 
 
-def _groups(root: dict[str, Any]) -> dict[int, SubscriptionConfig]:
-    """The subscriptions that are right by themselves in a section with mistakes, which have been reported."""
+def _groups(root: dict[str, Any], config: Config) -> dict[int, checks.Group]:
+    """The subscriptions; of those with mistakes, which have been reported, what is right by itself."""
+    if config.monitor.subscriptions:
+        return {index: checks.Group(made) for index, made in enumerate(config.monitor.subscriptions)}
     section = root.get("monitor", {})
     raw = section.get("subscriptions", ()) if isinstance(section, dict) else ()
-    made = ((index, structure(SubscriptionConfig, table)) for index, table in enumerate(raw))
-    return {index: group for index, group in made if isinstance(group, SubscriptionConfig)}
+    if not isinstance(raw, list):
+        return {}
+    made = ((index, _group(table)) for index, table in enumerate(raw))
+    return {index: group for index, group in made if group is not None}
+
+
+def _group(table: Any) -> checks.Group | None:
+    """One subscription; keys that are wrong get a value that nothing is asked of."""
+    made = structure(SubscriptionConfig, table)
+    if isinstance(made, SubscriptionConfig):
+        return checks.Group(made)
+    wrong = frozenset(str(problem.path[0]) for problem in made if problem.path)
+    if not isinstance(table, dict) or not wrong:
+        return None
+    right = {key: value for key, value in table.items() if key not in wrong}
+    made = structure(SubscriptionConfig, {**_ANY_GROUP, **right})
+    if isinstance(made, list):
+        return None
+    return checks.Group(made, wrong & keys_of(SubscriptionConfig).keys())
 
 
 def _held(value: Any) -> Iterator[Secret]:
@@ -187,7 +211,9 @@ def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
     for key, table in section.items():
         if not isinstance(table, dict):
             document.report((name, key), f"must be a section of its own; write [{name}.{key}]")
-    return {key: table for key, table in section.items() if isinstance(table, dict)}
+        elif not checks.is_name(key):
+            document.report((name, key), f"is not a name for one of the {name}; {checks.NAME_RULE}")
+    return {key: table for key, table in section.items() if isinstance(table, dict) and checks.is_name(key)}
 
 
 def _exchanges(document: Document, plugins: Plugins) -> dict[str, ExchangeConfig]:

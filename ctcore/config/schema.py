@@ -101,8 +101,8 @@ class StateConfig:
 class ShutdownConfig:
     """An orderly end."""
 
-    budget_sec: float = setting("seconds that all phases of a shutdown share", default=30.0,
-                                check=between(1, 30))
+    budget_sec: float = setting("seconds from the signal to the end; a fifth of them, at most 6, is the API's",
+                                default=30.0, check=between(1, 30))
 
 
 @attrs.frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -22,7 +23,7 @@ from ctcore.contracts.driver import (
 )
 from ctcore.errors import ConnectionLost, CtcoreError, DecodeError, raise_sole
 from ctcore.feed.rest import RestClient
-from ctcore.model.ids import InstrumentId
+from ctcore.model.ids import Channel, InstrumentId
 from ctcore.model.market import GapReason, MarketEvent
 from ctcore.wire import websocket
 from ctcore.wire.codec import inflater
@@ -31,8 +32,14 @@ from ctcore.wire.network import Network
 TICK_SEC = 1.0
 OUTBOX_FRAMES = 10_000
 MIN_PING_SEC = 1.0
+DETAIL_SHOWN = 200
 
 Accept = Callable[[MarketEvent], bool]
+Interrupted = Callable[[InstrumentId, Channel, GapReason, str, int], None]
+
+
+def _nobody(*_: object) -> None:
+    """Nobody wants to know of frames that were lost."""
 
 
 class Observer(Protocol):
@@ -80,8 +87,9 @@ class Connection:
 
     ``accept`` takes market events and may be exchanged while running (see :mod:`ctcore.feed.handover`).
     ``stamp`` gives the strictly increasing time of receipt in microseconds. ``tapped`` tells the observer of
-    each frame, for the recorder. ``retiring`` is set once the venue, or the plan's lifetime, wants a
-    successor.
+    each frame, for the recorder. ``interrupted`` is told of a stream whose frame could not be read, as
+    :meth:`BookKeeper.interrupted`; books find their holes themselves. ``retiring`` is set once the venue, or
+    the plan's lifetime, wants a successor, and ``announced`` when it is the venue.
     """
 
     def __init__(
@@ -94,6 +102,7 @@ class Connection:
         accept: Accept,
         stamp: Callable[[], int],
         observer: Observer,
+        interrupted: Interrupted = _nobody,
         tapped: bool = False,
     ) -> None:
         self.plan = plan
@@ -101,15 +110,19 @@ class Connection:
         self.accept = accept
         self.retiring = trio.Event()
         self.retire_reason = ""
+        self.announced = trio.Event()
         self.became_ready = trio.Event()
+        self.became_acknowledged = trio.Event()
         self._network = network
         self._rest = rest
         self._stamp = stamp
         self._observer = observer
+        self._interrupted = interrupted
         self._tapped = tapped
         self._frames = 0
         self._decode_errors: Counter[str] = Counter()
         self._outbox: deque[str | bytes] = deque()
+        self._urgent: deque[str | bytes] = deque()
         self._outbox_filled = trio.Event()
         self._heard = 0.0
         self._fetching = 0
@@ -151,9 +164,16 @@ class Connection:
             self.retiring.set()
 
     def resync(self, instrument: InstrumentId, reason: GapReason) -> None:
-        """Tell the session that a book is wrong; nothing happens unless the connection is running."""
-        if self._nursery is not None:
+        """Tell the session that a book is wrong; nothing happens unless the connection is running.
+
+        Whoever calls is in another connection's task: what ends this connection is raised in its own.
+        """
+        if self._nursery is None:
+            return
+        try:
             self._guarded(lambda: self.session.resync(instrument, reason, self._stamp()))
+        except CtcoreError as error:
+            self._nursery.start_soon(_raise, error)
 
     def statistics(self) -> ConnectionStatistics:
         """A frozen picture."""
@@ -161,7 +181,7 @@ class Connection:
             self.plan.name,
             self._frames,
             dict(self._decode_errors),
-            len(self._outbox),
+            len(self._outbox) + len(self._urgent),
             self._fetching,
             self.session.ready,
         )
@@ -194,6 +214,8 @@ class Connection:
             await trio.sleep(TICK_SEC)
             now = trio.current_time()
             self._guarded(lambda: self.session.tick(self._stamp()))
+            if self.session.acknowledged:
+                self.became_acknowledged.set()
             if self.session.ready:
                 self.became_ready.set()
             silent_sec = now - self._heard
@@ -206,15 +228,22 @@ class Connection:
                 self.retire(f"{self.plan.lifetime_sec / 3600:.1f} h old")
 
     async def _send_outbox(self, socket: websocket.WebSocket) -> None:
+        paced_until = -math.inf
         while True:
-            while self._outbox:
-                data = self._outbox.popleft()
-                await socket.send(data)
-                if self._tapped:
-                    self._observer.sent(self.plan.name, data)
-                await trio.sleep(self.plan.send_interval_sec)
-            self._outbox_filled = trio.Event()
-            await self._outbox_filled.wait()
+            if self._urgent:
+                await self._send(socket, self._urgent.popleft())
+            elif self._outbox and trio.current_time() >= paced_until:
+                await self._send(socket, self._outbox.popleft())
+                paced_until = trio.current_time() + self.plan.send_interval_sec
+            else:
+                self._outbox_filled = trio.Event()
+                with trio.move_on_at(paced_until if self._outbox else math.inf):
+                    await self._outbox_filled.wait()
+
+    async def _send(self, socket: websocket.WebSocket, data: str | bytes) -> None:
+        await socket.send(data)
+        if self._tapped:
+            self._observer.sent(self.plan.name, data)
 
     async def _fetch(self, fetch: Fetch) -> None:
         try:
@@ -255,15 +284,16 @@ class Connection:
     def _act(self, effect: Send | Fetch | Retire | Close | Control) -> None:
         match effect:
             case Send():
-                if len(self._outbox) >= OUTBOX_FRAMES:
+                if len(self._outbox) + len(self._urgent) >= OUTBOX_FRAMES:
                     raise ConnectionLost(f"{self.plan.name}: {OUTBOX_FRAMES} frames wait to be sent")
-                self._outbox.append(effect.data)
+                (self._urgent if effect.urgent else self._outbox).append(effect.data)
                 self._outbox_filled.set()
             case Fetch():
                 if self._nursery is not None:
                     self._fetching += 1
                     self._nursery.start_soon(self._fetch, effect)
             case Retire():
+                self.announced.set()
                 self.retire(effect.reason)
             case Close():
                 raise ConnectionLost(f"{self.plan.name}: {effect.reason}")
@@ -273,3 +303,11 @@ class Connection:
     def _undecodable(self, error: DecodeError) -> None:
         self._decode_errors[error.kind] += 1
         self._observer.undecodable(self.plan.name, error)
+        if error.instrument is not None and error.channel not in (None, Channel.ORDERBOOK):
+            self._interrupted(
+                error.instrument, error.channel, GapReason.DECODE, str(error)[:DETAIL_SHOWN], self._stamp()
+            )
+
+
+async def _raise(error: CtcoreError) -> None:
+    raise error

@@ -16,8 +16,12 @@ from ctcore.errors import DecodeError
 from ctcore.feed.streams import GapLedger, StreamRecord, StreamStatistics
 from ctcore.model.ids import Channel, InstrumentId
 from ctcore.model.market import CHANNEL_OF, BookDelta, BookSnapshot, Gap, GapReason, MarketEvent, Trade
+from ctcore.model.time import US_PER_SEC
 
-TRADE_IDS_REMEMBERED = 1_000
+TRADE_IDS_REMEMBERED = 20_000
+TRADE_IDS_ALWAYS = 1_000
+TRADE_MEMORY_US = 120 * US_PER_SEC
+"""Trade ids are remembered for as long as two connections may lie apart; a thousand of them in any case."""
 
 Publish = Callable[[MarketEvent], None]
 
@@ -34,9 +38,9 @@ class LiveInstrument:
         self.book_record = StreamRecord(instrument, Channel.ORDERBOOK)
         self.records: dict[type[MarketEvent], StreamRecord] = {}
         self.trade_ids: set[str] = set()
-        self.recent_trades: deque[str] = deque()
+        self.recent_trades: deque[tuple[int, str]] = deque()
 
-    def seen_trade(self, trade_id: str) -> bool:
+    def seen_trade(self, trade_id: str, now_us: int) -> bool:
         """Whether a trade came before, among the last :data:`TRADE_IDS_REMEMBERED`; remembers it.
 
         Trades of a venue that gives them no ids cannot be told apart: all pass.
@@ -46,9 +50,12 @@ class LiveInstrument:
         if not trade_id:
             return False
         self.trade_ids.add(trade_id)
-        self.recent_trades.append(trade_id)
-        if len(self.recent_trades) > TRADE_IDS_REMEMBERED:
-            self.trade_ids.discard(self.recent_trades.popleft())
+        recent = self.recent_trades
+        recent.append((now_us, trade_id))
+        while len(recent) > TRADE_IDS_ALWAYS and (
+            now_us - recent[0][0] > TRADE_MEMORY_US or len(recent) > TRADE_IDS_REMEMBERED
+        ):
+            self.trade_ids.discard(recent.popleft()[1])
         return False
 
 
@@ -131,6 +138,15 @@ class BookKeeper:
     def open_gap(self, instrument: InstrumentId, channel: Channel) -> Gap | None:
         """The open gap of a stream, or None."""
         return self._ledger.get(instrument, channel)
+
+    def refused_us(self, instrument: InstrumentId, channel: Channel) -> int:
+        """When the stream whose gap is open was last refused; 0 if it was not."""
+        return self._ledger.refused_us(instrument, channel)
+
+    def last_us(self, instrument: InstrumentId, channel: Channel) -> int:
+        """Exchange time of the stream's last event; 0 before the first."""
+        live = self._live.get(instrument)
+        return self._record_of(live, instrument, channel).exchange_us if live else 0
 
     def whole(self, instrument: InstrumentId, channel: Channel, end_us: int, now_us: int) -> None:
         """A stream is whole again: its gap, if it had one, ends."""
@@ -226,7 +242,7 @@ class BookKeeper:
         record = live.records.get(type(event))
         if record is None:
             record = self._record_of(live, event.instrument, CHANNEL_OF[type(event)])
-        if isinstance(event, Trade) and live.seen_trade(event.trade_id):
+        if isinstance(event, Trade) and live.seen_trade(event.trade_id, event.received_us):
             record.duplicates += 1
             return
         record.count(event.exchange_us, event.received_us)

@@ -73,10 +73,14 @@ class StreamStatistics:
 
 
 class GapLedger:
-    """Which streams have a hole right now. A stream has at most one; it keeps the reason it began with."""
+    """Which streams have a hole right now. A stream has at most one; it keeps the reason it began with.
+
+    When a stream was last refused is kept beside it: each connection is refused anew.
+    """
 
     def __init__(self) -> None:
         self._open: dict[tuple[InstrumentId, Channel], Gap] = {}
+        self._refused_us: dict[tuple[InstrumentId, Channel], int] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -85,9 +89,15 @@ class GapLedger:
         """The open gap of a stream, or None."""
         return self._open.get((instrument, channel))
 
+    def refused_us(self, instrument: InstrumentId, channel: Channel) -> int:
+        """When the stream was last refused while its gap was open; 0 if it was not."""
+        return self._refused_us.get((instrument, channel), 0)
+
     def opened(self, gap: Gap) -> bool:
         """Note a gap that begins; False when the stream already has one."""
         key = (gap.instrument, gap.channel)
+        if gap.reason is GapReason.REFUSED:
+            self._refused_us[key] = gap.received_us
         if key in self._open:
             return False
         self._open[key] = gap
@@ -98,6 +108,7 @@ class GapLedger:
         gap = self._open.pop((instrument, channel), None)
         if gap is None:
             return None
+        self._refused_us.pop((instrument, channel), None)
         end_us = max(end_us, gap.begin_us)
         return Gap(instrument, end_us, received_us, channel, gap.reason, gap.begin_us, end_us, gap.detail)
 
@@ -105,3 +116,4 @@ class GapLedger:
         """Streams that nobody wants any more have no gaps."""
         for key in keys:
             self._open.pop(key, None)
+            self._refused_us.pop(key, None)

@@ -26,6 +26,8 @@ from ctcore.wire.network import Network
 from ctcore.wire.ratelimit import BucketLimit, RateBudget, RateStatistics
 
 CATALOGUE_REFRESH_SEC = 3600.0
+BUDGET_SHARE = 0.85
+"""How much of what a venue allows is used: requests do not reach it exactly when they are sent."""
 RECONNECT = RestartForever(BackoffPolicy(first_sec=0.5, max_sec=30.0, jitter=0.5))
 
 
@@ -68,6 +70,7 @@ class VenueFeed(Service):
         self.budget = _request_budget(driver)
         self.catalogues: dict[Market, Catalogue] = {}
         self._connects = _connect_budget(driver)
+        self._handovers = trio.CapacityLimiter(1)
         self._keeper = keeper
         self._network = network
         self._stamp = stamp
@@ -127,7 +130,8 @@ class VenueFeed(Service):
 
     async def _load_catalogues(self, rest: RestClient) -> None:
         for market in sorted({subscription.instrument.market for subscription in self.wanted}):
-            responses = [await rest.perform(request) for request in self.driver.instruments(market)]
+            requests = self.driver.instruments(market)
+            responses = [await rest.perform(request, priority=True) for request in requests]
             instruments = self.driver.parse_instruments(market, responses)
             catalogue = self.catalogues.setdefault(market, Catalogue(self.driver.info.id, market))
             self._tell(catalogue.update(instruments))
@@ -160,6 +164,7 @@ class VenueFeed(Service):
             network=self._network,
             rest=rest,
             connects=self._connects,
+            handovers=self._handovers,
             keeper=self._keeper,
             stamp=self._stamp,
             observer=self._observer,
@@ -190,8 +195,10 @@ class VenueFeed(Service):
 
 
 def _request_budget(driver: Driver) -> RateBudget:
-    buckets = [(limit.bucket, limit.capacity, limit.interval_sec) for limit in driver.info.rate_limits]
-    return RateBudget(driver.info.id, [BucketLimit(*bucket) for bucket in buckets])
+    return RateBudget(driver.info.id, [
+        BucketLimit(limit.bucket, max(1, math.floor(limit.capacity * BUDGET_SHARE)), limit.interval_sec)
+        for limit in driver.info.rate_limits
+    ])  # fmt: skip
 
 
 def _connect_budget(driver: Driver) -> RateBudget:

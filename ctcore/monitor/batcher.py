@@ -9,21 +9,20 @@ cannot be.
 A batch is cut by size or age. Batches leave in the order they were cut: while the spool holds any, the next
 one comes from there. They are spooled when the sink fails, and when half of the memory is taken; the one in
 hand goes first, so that the order stays and a crash of ctcore finds it on the disk. It is acknowledged there
-once the sink has it.
+once the sink has it. After a failure the sink is opened anew (:mod:`ctcore.monitor.sink_door`).
 
 A batch offered again carries the same id and the same events, which is what lets a sink keep it once. When
 memory and disk are full, events are refused and counted, and every stream that lost any gets a gap
-(:mod:`ctcore.monitor.overflow`).
+(:mod:`ctcore.monitor.overflow`). So do the streams of a batch that the engine of a sink refuses again and
+again although it works: it is put aside, so that history goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import attrs
 import trio
 from loguru import logger
 
@@ -33,64 +32,30 @@ from ctcore.model.ids import InstrumentId
 from ctcore.model.instrument import Instrument
 from ctcore.model.market import MarketEvent
 from ctcore.monitor.backlog import Backlog, Batch
+from ctcore.monitor.signal import Signal
+from ctcore.monitor.sink_door import InThread, SinkDoor
 from ctcore.monitor.spool import Spool
+from ctcore.monitor.statistics import BatcherStatistics
 from ctcore.runtime.clock import Clock, SystemClock
 from ctcore.runtime.service import Service
 from ctcore.runtime.threads import BlockingWorker
+from ctcore.sinks.client import BatchRefused
 from ctcore.wire.backoff import BackoffPolicy
 
 DISK_RETRY_SEC = 1.0
-
-InThread = Callable[..., Awaitable[Any]]
-"""Calls ``function(*args)`` off the event loop, one at a time; raises StorageError when it takes too long."""
-
-
-@attrs.frozen
-class BatcherStatistics:
-    """Gauges and counts. ``down``: the sink's last answer was an error. ``last_write_us`` is None before the
-    first.
-
-    ``buffered`` events are in memory; ``refused`` events found no room anywhere; ``lost_streams`` wait to be
-    whole again after that.
-    """
-
-    buffered: int
-    pending_batches: int
-    spooled_batches: int
-    spooled_bytes: int
-    written_batches: int
-    written_events: int
-    refused: int
-    lost_streams: int
-    down: bool
-    last_error: str
-    last_write_us: int | None
-
-
-class Signal:
-    """Set by anybody, waited for by one, and gone once it was seen."""
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def set(self) -> None:
-        """Wake the one that waits, or that will."""
-        self._event.set()
-
-    async def wait(self) -> None:
-        """Wait until it is set."""
-        await self._event.wait()
-        self._event = trio.Event()
+REFUSALS = 5
+"""So often a batch is refused by an engine that works, before it is put aside."""
 
 
 class Batcher(Service):
-    """Feeds one sink. ``run_id`` must differ in every run of the daemon.
+    """Feeds one sink. ``run_id`` must differ in every run of the daemon. Batch ids are made of it and of
+    ``name``, so that two sinks may write to one place.
 
-    ``offer`` takes an event: an append, it never waits and never raises. Without ``spool_directory`` nothing
-    waits on disk. ``write_sec`` is the deadline of one write, ``drain_sec`` what the end may take to bring
-    memory to the sink or the spool. ``on_trouble`` is told, in a sentence, when the sink goes down or comes
-    back and when events are refused. ``wants_snapshot`` is told the order books of which history lost
-    events.
+    ``offer`` takes an event: an append, it never waits and never raises. ``max_buffered`` bounds events in
+    memory together with the levels of their order books. Without ``spool_directory`` nothing waits on disk.
+    ``write_sec`` is the deadline of one write, ``drain_sec`` what the end may take to bring memory to the
+    sink or the spool. ``on_trouble`` is told, in a sentence, when the sink goes down or comes back and when
+    events are refused. ``wants_snapshot`` is told the order books of which history lost events.
     """
 
     def __init__(
@@ -101,7 +66,7 @@ class Batcher(Service):
         run_id: str,
         batch_size: int = 500,
         batch_interval_sec: float = 5.0,
-        max_buffered: int = 100_000,
+        max_buffered: int = 1_000_000,
         spool_directory: Path | None = None,
         spool_max_bytes: int = 1_000_000_000,
         write_sec: float = 60.0,
@@ -114,7 +79,6 @@ class Batcher(Service):
         in_thread: InThread | None = None,
     ) -> None:
         self.name = name
-        self._sink = sink
         self._spool = None if spool_directory is None else Spool(spool_directory, max_bytes=spool_max_bytes)
         self._interval_sec = batch_interval_sec
         self._drain_sec = drain_sec
@@ -123,17 +87,16 @@ class Batcher(Service):
         self._clock = clock or SystemClock()
         self._on_trouble = on_trouble
         self._wants_snapshot = wants_snapshot
-        self._in_thread = in_thread or BlockingWorker(name, deadline_sec=write_sec).run
+        in_thread_of_sink = in_thread or BlockingWorker(name, deadline_sec=write_sec).run
+        self._door = SinkDoor(name, sink, in_thread=in_thread_of_sink, clock=self._clock)
         self._disk_thread = in_thread or trio.to_thread.run_sync
         self._backlog = Backlog(
-            run_id, batch_size=batch_size, max_buffered=max_buffered,
+            f"{name}/{run_id}", batch_size=batch_size, max_buffered=max_buffered,
             on_batch=self._batch_came, on_full=self._memory_full, on_room=self._memory_free)
         self.offer: Callable[[MarketEvent], None] = self._backlog.offer
         self._hand: Batch | None = None
-        self._down = self._opened = self._spool_full = self._told_full = False
-        self._instruments: dict[InstrumentId, Instrument] = {}
-        self._news: dict[InstrumentId, Instrument] = {}
-        self._written_batches = self._written_events = 0
+        self._down = self._spool_full = self._told_full = False
+        self._written_batches = self._written_events = self._refusals = self._put_aside = 0
         self._last_error = ""
         self._last_write_us: int | None = None
         self._disk = trio.Lock()
@@ -141,12 +104,12 @@ class Batcher(Service):
 
     @property
     def ready(self) -> bool:
-        """The sink has been opened."""
-        return self._opened
+        """The sink has been opened, since the last start."""
+        return self._door.was_open
 
     def describe(self, instruments: Iterable[Instrument]) -> None:
         """Tell the sink about instruments, before their first event is written."""
-        self._news.update((instrument.id, instrument) for instrument in instruments)
+        self._door.learn(instruments)
 
     def request_stop(self) -> bool:
         """Finish: :meth:`run` brings memory to the sink or the spool and returns."""
@@ -165,24 +128,26 @@ class Batcher(Service):
         """Gauges and counts so far."""
         spooled = self._spool.statistics() if self._spool is not None else None
         return BatcherStatistics(
-            buffered=len(self._backlog), pending_batches=len(self._backlog.batches),
+            buffered=len(self._backlog), buffered_size=self._backlog.size,
+            pending_batches=len(self._backlog.batches),
             spooled_batches=spooled.batches if spooled else 0, spooled_bytes=spooled.bytes if spooled else 0,
             written_batches=self._written_batches, written_events=self._written_events,
-            refused=self._backlog.overflow.refused, lost_streams=len(self._backlog.overflow),
-            down=self._down, last_error=self._last_error, last_write_us=self._last_write_us)
+            refused=self._backlog.overflow.refused, put_aside=self._put_aside,
+            lost_streams=len(self._backlog.overflow), down=self._down, last_error=self._last_error,
+            last_write_us=self._last_write_us)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write batches until asked to stop. Ready after the first attempt to open the sink.
 
         Raises :class:`~ctcore.errors.ConfigError` when the sink or the spool says at once that no retry can
-        help.
+        help. Whatever else the sink does, it is down and this goes on.
         """
-        self._opened = False
+        self._door.was_open = self._door.opened = False
         try:
             if self._spool is not None:
                 await self._disk_thread(self._spool.open)
             try:
-                await self._open()
+                await self._door.open()
             except StorageError as error:
                 self._failed(error)
             task_status.started()
@@ -234,32 +199,59 @@ class Batcher(Service):
         if self._spool is None or not len(self._spool):
             return None
         found = await self._disk_thread(self._spool.peek)
+        if lost := self._spool.take_lost():
+            self._lose(lost, "a damaged record of the spool")
         return None if found is None else Batch(found.batch_id, list(found.events), spooled=True)
 
     async def _written(self, batch: Batch) -> bool:
         """Try once to write a batch."""
         try:
-            if not self._opened:
-                await self._open()
-            await self._describe()
-            await self._in_thread(self._sink.write_batch, batch.id, batch.events)
+            await self._door.write(batch.id, batch.events)
         except (StorageError, ConfigError) as error:
+            self._refusals += isinstance(error, BatchRefused)
             self._failed(error)
-            return False
-        if self._down:
-            self._down = False
-            spooled = len(self._spool) if self._spool is not None else 0
-            self._on_trouble(f"{self.name}: the sink is back; {len(self._backlog.batches)} batches wait in "
-                             f"memory, {spooled} in the spool")
+            return self._refusals >= REFUSALS and await self._kept_aside(batch, error)
+        self._was_back()
         self._written_batches += 1
         self._written_events += len(batch.events)
         self._last_write_us = self._clock.now_us()
         return True
 
+    async def _kept_aside(self, batch: Batch, error: StorageError | ConfigError) -> bool:
+        """Get a batch out of the way that the engine will never take; False when the disk fails, too."""
+        where = "dropped, as there is no spool"
+        if self._spool is not None:
+            try:
+                async with self._disk:
+                    path = await self._disk_thread(self._spool.put_aside, batch.id, batch.events)
+            except StorageError as failure:
+                self._last_error = str(failure)
+                return False
+            where = f"put aside in {path}"
+        self._put_aside += 1
+        logger.error("{}: batch {} of {} events was refused {} times and is {}: {}",
+                     self.name, batch.id, len(batch.events), self._refusals, where, error)
+        self._lose(batch.events, "the engine of history refuses their batch")
+        return True
+
+    def _lose(self, events: Iterable[MarketEvent], why: str) -> None:
+        """These events will not be in history: their streams get gaps, their books new snapshots."""
+        books = self._backlog.lose(events, why)
+        if self._wants_snapshot is not None:
+            for instrument in books:
+                self._wants_snapshot(instrument)
+
+    def _was_back(self) -> None:
+        if self._down:
+            self._down = False
+            spooled = len(self._spool) if self._spool is not None else 0
+            self._on_trouble(f"{self.name}: the sink is back; {len(self._backlog.batches)} batches wait in "
+                             f"memory, {spooled} in the spool")
+
     async def _done(self) -> None:
         """The sink has the batch in hand: forget it, durably where it is on the disk."""
         async with self._disk:
-            batch, self._hand = self._hand, None
+            batch, self._hand, self._refusals = self._hand, None, 0
             if batch is not None and batch.spooled and self._spool is not None:
                 try:
                     await self._disk_thread(self._spool.ack, batch.id)
@@ -270,20 +262,6 @@ class Batcher(Service):
             self._spool_full = False
         self._spill.set()
         self._progress.set()
-
-    async def _open(self) -> None:
-        await self._in_thread(self._sink.open)
-        self._opened = True
-        self._news = {**self._instruments, **self._news}
-        await self._describe()
-
-    async def _describe(self) -> None:
-        if not self._news:
-            return
-        news = dict(self._news)
-        await self._in_thread(self._sink.describe, list(news.values()))
-        self._instruments.update(news)
-        self._news = {key: value for key, value in self._news.items() if news.get(key) is not value}
 
     def _failed(self, error: StorageError | ConfigError) -> None:
         self._last_error = str(error)
@@ -362,6 +340,23 @@ class Batcher(Service):
         while self._backlog.batches or (self._hand is not None and not self._hand.spooled):
             await self._progress.wait()
 
+    async def rescue(self) -> None:
+        """Bring what is left in memory to the spool, when :meth:`run` has ended and will not come back.
+
+        For a service that backs off or is parked while events still come. Without a spool nothing happens.
+        """
+        if self._spool is None or not len(self._backlog):
+            return
+        self._backlog.tell_gaps()
+        self._backlog.cut()
+        with trio.move_on_after(self._drain_sec / 2, shield=True):
+            try:
+                await self._disk_thread(self._spool.open)
+                await self._empty_memory()
+            except (StorageError, ConfigError) as error:
+                self._last_error = str(error)
+            await self._disk_thread(self._spool.close)
+
     async def _finish(self) -> None:
         """Bring what is left in memory to the disk (to the sink where there is none), let go of both."""
         self._backlog.tell_gaps()
@@ -375,8 +370,8 @@ class Batcher(Service):
             except (StorageError, ConfigError) as error:
                 self._last_error = str(error)
             try:
-                await self._in_thread(self._sink.close)
-            except StorageError as error:
+                await self._door.close()
+            except (StorageError, ConfigError) as error:
                 self._last_error = str(error)
             if self._spool is not None:
                 await self._disk_thread(self._spool.close)
@@ -388,8 +383,8 @@ class Batcher(Service):
             batch = self._backlog.batches[0]
             if self._spool is not None:
                 await self._disk_thread(self._spool.append, batch.id, batch.events)
-            elif self._opened:
-                await self._in_thread(self._sink.write_batch, batch.id, batch.events)
+            elif self._door.was_open:
+                await self._door.write(batch.id, batch.events)
             else:
                 return
             self._backlog.left(self._backlog.batches.popleft())

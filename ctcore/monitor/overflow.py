@@ -1,4 +1,4 @@
-"""What is missing from history because there was no room: one gap a stream. Pure."""
+"""What is missing from history because it could not be kept: one gap a stream. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ class _Hole:
 
     begin_us: int
     since_us: int
+    why: str
     events: int = 0
     told: bool = False
 
 
 class Overflow:
-    """Streams of which events were refused, until each is whole again.
+    """Streams of which events were refused or lost, until each is whole again.
 
     An order book is whole again with its next snapshot, any other stream with its next event.
     """
@@ -38,7 +39,19 @@ class Overflow:
     def refuse(self, event: MarketEvent) -> None:
         """There was no room for this event."""
         self.refused += 1
-        hole = self._holes.setdefault(stream_of(event), _Hole(event.exchange_us, event.received_us))
+        self._miss(event, "refused: no room in memory nor in the spool")
+
+    def lose(self, event: MarketEvent, why: str) -> None:
+        """This event had been taken and will not be kept after all; it may be older than what is known."""
+        self._miss(event, f"lost: {why}")
+
+    def _miss(self, event: MarketEvent, why: str) -> None:
+        stream = stream_of(event)
+        hole = self._holes.get(stream)
+        if hole is None:
+            hole = self._holes[stream] = _Hole(event.exchange_us, event.received_us, why)
+        elif event.received_us < hole.since_us:
+            hole.begin_us, hole.since_us, hole.told = event.exchange_us, event.received_us, False
         hole.events += 1
 
     def room(self) -> list[Gap]:
@@ -71,7 +84,7 @@ def stream_of(event: MarketEvent) -> Stream:
 
 
 def _gap(stream: Stream, hole: _Hole, exchange_us: int, received_us: int, end_us: int | None) -> Gap:
-    detail = f"{hole.events} events refused: no room in memory nor in the spool"
+    detail = f"{hole.events} events {hole.why}"
     instrument, channel = stream
     reason = GapReason.OVERFLOW
     return Gap(instrument, exchange_us, received_us, channel, reason, hole.begin_us, end_us, detail)

@@ -5,9 +5,13 @@ written in order, flushed to the disk one by one, and read in order. ``cursor`` 
 two slots written in turn, so that a torn write leaves the other; a batch is acknowledged when its slot is on
 the disk.
 
-After a crash the last record may be torn: reading a segment ends at the first record that is cut off or
-whose checksum is wrong, and goes on with the next segment. Writing always begins a new segment after
-opening, so nothing is ever appended behind a torn record.
+After a crash the last record may be torn: reading a segment ends at the first record that is cut off, and
+goes on with the next segment. A record whose checksum is wrong is skipped. Writing always begins a new
+segment after opening, so nothing is ever appended behind a torn record.
+
+What cannot be read or used is kept for a while, for people: segments with damage as ``*.damaged``, batches
+that were put aside in ``refused/`` (each a segment of its own: moved back under a free number, it is offered
+again). Each of the two may take an eighth of ``max_bytes`` beside the spool; the oldest go first.
 """
 
 from __future__ import annotations
@@ -21,13 +25,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import attrs
 from loguru import logger
 
 from ctcore.errors import ConfigError, DecodeError, SpoolFull, StorageError
 from ctcore.model.market import MarketEvent
+from ctcore.monitor.keepsakes import keep, keep_bytes
 from ctcore.monitor.spool_format import pack, unpack
 
 if sys.platform != "win32":
@@ -37,6 +42,7 @@ _MAGIC = b"CTSPOOL1"
 _BEGIN = len(_MAGIC)
 _RECORD = struct.Struct("<II")
 _SLOT = struct.Struct("<QQQI")  # generation, segment, offset, crc32 of the three
+_Read: TypeAlias = tuple[bytes, bool]
 _NAME = re.compile(r"spool-(\d{10})\.seg")
 
 
@@ -50,13 +56,17 @@ class SpooledBatch:
 
 @attrs.frozen
 class SpoolStatistics:
-    """``bytes`` is what the segments take on the disk; ``damaged`` records could not be read."""
+    """``bytes`` is what the segments take on the disk; ``damaged`` records could not be read.
+
+    ``refused`` appends found no room; ``put_aside`` batches went to ``refused/``.
+    """
 
     batches: int
     bytes: int
     max_bytes: int
     damaged: int
     refused: int
+    put_aside: int
 
 
 class Spool:
@@ -76,7 +86,9 @@ class Spool:
         self._writing = 0
         self._generation, self._segment, self._offset = 0, 0, _BEGIN
         self._head: tuple[SpooledBatch, int] | None = None
-        self._batches = self._damaged = self._refused = 0
+        self._broken: set[int] = set()
+        self._lost: list[MarketEvent] = []
+        self._batches = self._damaged = self._refused = self._aside = 0
 
     def __len__(self) -> int:
         return self._batches
@@ -120,7 +132,7 @@ class Spool:
                 _write_all(out, _RECORD.pack(len(payload), zlib.crc32(payload)) + payload)
                 os.fsync(out.fileno())
         except StorageError:
-            self._stop_writing()
+            self._cut_back()
             self._refused += 1
             raise
         self._sizes[self._writing] += size
@@ -130,18 +142,39 @@ class Spool:
         """The oldest batch, None when there is none. Records that cannot be read are skipped and counted."""
         with self._disk():
             while self._head is None and self._batches:
-                payload = self._read()
-                if payload is None:
+                record = self._read()
+                if record is None:
                     if not self._next_segment():
                         self._batches = 0
                     continue
+                payload, whole = record
+                size = _RECORD.size + len(payload)
                 try:
-                    self._head = SpooledBatch(*unpack(payload)), _RECORD.size + len(payload)
+                    found = SpooledBatch(*unpack(payload))
                 except DecodeError as error:
-                    logger.error("{}: skipped a batch: {}", self._directory, error)
-                    self._damaged += 1
-                    self._advance(_RECORD.size + len(payload))
+                    self._skip(size, f"{error}; its streams are not known", counted=whole)
+                    continue
+                if whole:
+                    self._head = found, size
+                else:
+                    self._lost += found.events  # what of them is wrong is not known; whose they are, mostly
+                    self._skip(size, f"its checksum is wrong; {len(found.events)} events", counted=False)
         return self._head[0] if self._head else None
+
+    def take_lost(self) -> list[MarketEvent]:
+        """Events of damaged records, as far as they could be read: not to be believed, but to be missed."""
+        lost, self._lost = self._lost, []
+        return lost
+
+    def put_aside(self, batch_id: str, events: Sequence[MarketEvent]) -> Path:
+        """Keep a batch in ``refused/``, where nothing reads it. Returns the file; raises StorageError."""
+        payload = pack(batch_id, events)
+        record = _RECORD.pack(len(payload), zlib.crc32(payload)) + payload
+        name = re.sub(r"[^\w.-]", "_", batch_id) + ".seg"
+        with self._disk():
+            path = keep_bytes(self._directory / "refused" / name, _MAGIC + record, self._max_bytes // 8)
+        self._aside += 1
+        return path
 
     def ack(self, batch_id: str) -> None:
         """The oldest batch is safe elsewhere: forget it, durably. Nothing happens if it is not this one."""
@@ -163,7 +196,8 @@ class Spool:
     def statistics(self) -> SpoolStatistics:
         """What waits, and counts since the spool was made."""
         used = sum(self._sizes.values())
-        return SpoolStatistics(self._batches, used, self._max_bytes, self._damaged, self._refused)
+        return SpoolStatistics(
+            self._batches, used, self._max_bytes, self._damaged, self._refused, self._aside)
 
     def _writable(self, size: int) -> BinaryIO:
         if self._out is not None and self._sizes[self._writing] + size > self._segment_bytes:
@@ -182,8 +216,23 @@ class Spool:
             self._out.close()
             self._out = None
 
-    def _read(self) -> bytes | None:
-        """The payload at the cursor; None at the end of what can be read of its segment."""
+    def _cut_back(self) -> None:
+        """After a failed append: leave nothing of it; cutting needs no room on a full disk."""
+        self._stop_writing()
+        path, size = self._path(self._writing), self._sizes.get(self._writing)
+        try:
+            if size is None:
+                return
+            if size > _BEGIN:
+                os.truncate(path, size)
+            else:
+                path.unlink(missing_ok=True)
+                del self._sizes[self._writing]
+        except OSError as error:
+            logger.warning("{}: half a record stays at the end of {}: {}", self._directory, path.name, error)
+
+    def _read(self) -> _Read | None:
+        """The payload at the cursor and whether it is whole; None at the end of its segment."""
         try:
             with self._path(self._segment).open("rb") as file:
                 file.seek(self._offset)
@@ -192,19 +241,32 @@ class Spool:
             return None
 
     def _next_segment(self) -> bool:
-        """Delete this segment and go on with the next; False when there is none."""
+        """Delete this segment, or keep it as damaged, and go on with the next; False when there is none."""
         if self._segment == self._writing:
             self._stop_writing()
-        self._path(self._segment).unlink(missing_ok=True)
+        path = self._path(self._segment)
+        left = self._sizes.get(self._segment, self._offset) - self._offset
+        if left > 0:
+            logger.error("{}: {} bytes at the end of {} cannot be read", self._directory, left, path.name)
+        if left > 0 or self._segment in self._broken:
+            self._broken.discard(self._segment)
+            keep(path, path.with_suffix(".damaged"), self._max_bytes // 8)
+        path.unlink(missing_ok=True)
         self._sizes.pop(self._segment, None)
         if not self._sizes:
             return False
         self._save_cursor(min(self._sizes), _BEGIN)
         return True
 
-    def _advance(self, size: int) -> None:
+    def _skip(self, size: int, why: str, *, counted: bool) -> None:
+        logger.error("{}: skipped a batch of {} bytes: {}", self._directory, size, why)
+        self._damaged += 1
+        self._broken.add(self._segment)
+        self._advance(size, batches=int(counted))
+
+    def _advance(self, size: int, *, batches: int = 1) -> None:
         self._save_cursor(self._segment, self._offset + size)
-        self._batches -= 1
+        self._batches -= batches
         if not self._batches:
             self._next_segment()
 
@@ -242,9 +304,9 @@ class Spool:
         count = 0
         with self._path(number).open("rb") as file:
             end = file.seek(self._offset if number == self._segment else _BEGIN)
-            while (payload := _read_record(file)) is not None:
-                count += 1
-                end += _RECORD.size + len(payload)
+            while (record := _read_record(file)) is not None:
+                count += record[1]
+                end += _RECORD.size + len(record[0])
         if end < self._sizes[number]:
             logger.warning("{}: {} bytes at the end of segment {} are no whole record, as after a crash",
                            self._directory, self._sizes[number] - end, number)
@@ -265,13 +327,16 @@ class Spool:
             raise kind(f"spool {self._directory}: {error.strerror or error}") from error
 
 
-def _read_record(file: BinaryIO) -> bytes | None:
+def _read_record(file: BinaryIO) -> _Read | None:
+    """The next payload, and whether its checksum is right; None where the file ends before it does."""
     head = file.read(_RECORD.size)
     if len(head) < _RECORD.size:
         return None
     length, checksum = _RECORD.unpack(head)
     payload = file.read(length)
-    return payload if len(payload) == length and zlib.crc32(payload) == checksum else None
+    if not length or len(payload) < length:
+        return None
+    return payload, zlib.crc32(payload) == checksum
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

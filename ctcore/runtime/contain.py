@@ -1,5 +1,5 @@
-"""The one place that catches ``Exception``: what a failure is contained in. (The bus has the other,
-deliberate one.)
+"""The one place that catches ``Exception``: what a failure of a service is contained in. (The bus and
+:mod:`ctcore.monitor.sink_door` have deliberate ones of their own, each a wall around somebody else's code.)
 
 Exception groups are split: what is an Exception stops here, ``Cancelled``, ``KeyboardInterrupt`` and
 ``SystemExit`` always go on.

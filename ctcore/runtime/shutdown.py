@@ -112,6 +112,16 @@ class Phase:
     essential: bool = attrs.field(default=False, kw_only=True)
 
 
+def fitted(phases: Sequence[Phase], total_sec: float) -> Sequence[Phase]:
+    """The phases with at most half of the budget reserved, so that the first ones get something, too."""
+    reserved_sec = sum(phase.reserve_sec for phase in phases)
+    most_sec = total_sec / 2
+    if reserved_sec <= most_sec:
+        return phases
+    share = most_sec / reserved_sec
+    return [attrs.evolve(phase, reserve_sec=phase.reserve_sec * share) for phase in phases]
+
+
 def allowance_sec(phases: Sequence[Phase], index: int, left_sec: float) -> float:
     """How long phase ``index`` may take when ``left_sec`` of the budget are left."""
     reserved_sec = sum(phase.reserve_sec for phase in phases[index + 1 :])
@@ -122,20 +132,21 @@ async def run_shutdown(
     phases: Sequence[Phase],
     *,
     total_sec: float = TOTAL_SEC,
+    began: float | None = None,
     hurry: trio.Event | None = None,
     reason: str = "",
 ) -> ShutdownReport:
     """Carry out the phases in order and report. A phase that fails or overruns does not keep the next from
     running.
 
-    ``hurry``: once set, what is not essential is cut short or skipped. Raises ValueError when more is
-    reserved than ``total_sec`` holds.
+    ``began`` is the moment of trio's clock from which the budget counts: when the end was asked for, now if
+    absent. ``hurry``: once set, what is not essential is cut short or skipped. A budget that is too short for
+    what the phases reserve shrinks their reserves in proportion.
     """
-    if sum(phase.reserve_sec for phase in phases) > total_sec:
-        raise ValueError(f"the phases reserve more than the budget of {total_sec:g} s")
     hurry = trio.Event() if hurry is None else hurry
     report = ShutdownReport(reason=reason, budget_sec=total_sec)
-    began = trio.current_time()
+    began = trio.current_time() if began is None else began
+    phases = fitted(phases, total_sec)
     for index, phase in enumerate(phases):
         left_sec = total_sec - (trio.current_time() - began)
         result = await _perform(phase, allowance_sec(phases, index, left_sec), report, hurry)
@@ -177,12 +188,19 @@ class StopSignals:
     """What the operator asked for: ``graceful`` after a first SIGINT or SIGTERM, ``immediate`` after a
     second.
 
-    Either may also be set by hand (the API's stop). ``name`` is the first signal's.
+    Either may also be set by hand (tests do). ``name`` is the first signal's, ``asked_at`` its moment on
+    trio's clock: the shutdown's budget counts from there.
     """
 
     graceful: trio.Event = attrs.field(factory=trio.Event)
     immediate: trio.Event = attrs.field(factory=trio.Event)
     name: str = ""
+    asked_at: float | None = None
+
+    def ask(self, name: str) -> None:
+        """The first signal came."""
+        self.name, self.asked_at = name, trio.current_time()
+        self.graceful.set()
 
 
 @asynccontextmanager
@@ -203,9 +221,8 @@ async def _listen(signals: StopSignals, *, task_status: trio.TaskStatus[None]) -
         task_status.started()
         async for number in received:
             if not signals.graceful.is_set():
-                signals.name = Signals(number).name
+                signals.ask(Signals(number).name)
                 logger.info("{}: shutting down (once more for an immediate end)", signals.name)
-                signals.graceful.set()
             else:
                 logger.warning("{}: ending at once", Signals(number).name)
                 signals.immediate.set()

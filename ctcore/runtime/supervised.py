@@ -10,10 +10,11 @@ from typing import assert_never
 import trio
 from loguru import logger
 
-from ctcore.errors import ServiceFailed
+from ctcore.errors import ConfigError, ServiceFailed
 from ctcore.model.time import US_PER_SEC
 from ctcore.runtime.clock import Clock, SystemClock
 from ctcore.runtime.contain import Failure, contain
+from ctcore.runtime.redact import redact
 from ctcore.runtime.service import (
     ENDED,
     Fatal,
@@ -111,10 +112,15 @@ class Supervised:
         return False
 
     async def wait_ready(self) -> None:
-        """Wait until ready; raises :class:`~ctcore.errors.ServiceFailed` if it ends before that."""
+        """Wait until ready; raises :class:`~ctcore.errors.ServiceFailed` if it ends before that, and
+        :class:`~ctcore.errors.ConfigError` where that was the operator's mistake.
+        """
         await trio.lowlevel.checkpoint()
         while self._ready_at is None:
             if self.ended:
+                for error in self._failure_errors():
+                    if isinstance(error, ConfigError):
+                        raise ConfigError(f"{self.service.name}: {redact(str(error))}") from error
                 why = f": {self._last_error}" if self._last_error else " before it was ready"
                 raise ServiceFailed(f"{self.service.name} is {self._state}{why}")
             await self._changed.wait()

@@ -7,14 +7,14 @@ raises, or is cancelled, cancels them at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 
 import trio
 
 from ctcore.runtime.clock import Clock, SystemClock
-from ctcore.runtime.service import Policy, Service, ServiceStatus
+from ctcore.runtime.service import Policy, Service, ServiceState, ServiceStatus
 from ctcore.runtime.supervised import Supervised
 
 
@@ -98,8 +98,9 @@ class Supervisor:
     async def wait_ready(self, names: Iterable[str] | None = None) -> None:
         """Wait until the named services (all, if none are named) are ready.
 
-        Raises :class:`~ctcore.errors.ServiceFailed` as soon as one has ended without having been ready. A
-        service that backs off is waited for: put a deadline around this.
+        Raises :class:`~ctcore.errors.ServiceFailed` as soon as one has ended without having been ready,
+        :class:`~ctcore.errors.ConfigError` where the operator has to mend something. A service that backs off
+        is waited for: put a deadline around this.
         """
         for name in tuple(self._services) if names is None else tuple(names):
             await self._services[name].wait_ready()
@@ -139,3 +140,11 @@ async def open_supervisor(
         )
         yield supervisor
         await supervisor.stop_all()
+
+
+def waiting(rungs: Mapping[str, Supervisor]) -> str:
+    """The services of some rungs that are not up, each with its last error, in a line."""
+    late = [status for rung in rungs.values() for status in rung.statistics()
+            if status.state is not ServiceState.RUNNING]
+    told = (f"{row.name} is {row.state}{f' ({row.last_error})' if row.last_error else ''}" for row in late)
+    return "; ".join(told) or "no service says why"

@@ -84,7 +84,8 @@ class BlockingWorker:
         """Call ``function(*args)`` in the worker thread; return what it returns, raise what it raises.
 
         The deadline counts from now, waiting for earlier calls included. Raises
-        :class:`~ctcore.errors.StorageError` when it passes or when too many callers wait already.
+        :class:`~ctcore.errors.StorageError` when it passes, when too many callers wait already, and in place
+        of SystemExit: what a client calls may not end the daemon.
         """
         waiting = self._limiter.statistics().tasks_waiting
         if waiting >= self._max_waiting:
@@ -129,6 +130,9 @@ class BlockingWorker:
         began = time.monotonic()
         try:
             return function(*args)
+        except SystemExit as error:
+            # It would end the daemon from inside a plugin's client; a wish to exit is a failure like others.
+            raise StorageError(f"{self.name}: the call wanted to exit: SystemExit({error})") from error
         finally:
             self._longest_sec = max(self._longest_sec, time.monotonic() - began)
             call.ended = True

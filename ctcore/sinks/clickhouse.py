@@ -9,7 +9,9 @@ queries, so it is only done where a cut-off attempt is possible: in the first ne
 after any failure.
 
 The one-minute candles are sums and cannot be counted this way: a second attempt at trades computes the
-candles of the minutes concerned anew, from the trades.
+candles of the minutes concerned anew, from the trades. It looks for them where ``ts`` is within a day of
+those minutes, as only ``ts`` is in the key. Where no trade had been left, the candles are only computed anew when
+they count other than the trades do.
 """
 # ruff: noqa: S608  the texts are made of our own names and of integers
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from enum import Enum, auto
 
 import attrs
 import msgspec
@@ -28,16 +31,26 @@ from ctcore.errors import StorageError
 from ctcore.model.ids import InstrumentId
 from ctcore.model.instrument import Instrument
 from ctcore.model.market import MarketEvent, Trade
-from ctcore.sinks.client import EngineRefused, HistoryClient, connect
+from ctcore.sinks.client import EngineRefused, HistoryClient, blame, connect
 from ctcore.sinks.config import ClickHouseConfig
-from ctcore.sinks.encode import TABLES, Encoded, Table, encode, without_repeats
+from ctcore.sinks.encode import TABLES, Encoded, encode, without_repeats
 from ctcore.sinks.migrate import migrate, set_fsync
 from ctcore.sinks.scales import InstrumentRow, Scales, Written
 from ctcore.sinks.schema import REPEATED_PRICE, SCALE_REFUSED, candle_select
 from ctcore.sinks.views import unscale
 
 _CACHE_LIMIT = 10_000
+_MINUTE_SEC, _DAY_SEC = 60, 86_400
 _INT64 = range(-2**63, 2**63)
+_UTC = "'UTC'"
+
+
+class _Found(Enum):
+    """What a cut-off attempt has left of a batch in a table."""
+
+    NOTHING = auto()
+    PART = auto()
+    ALL = auto()
 
 
 @attrs.frozen
@@ -63,6 +76,7 @@ class ClickHouseSink(Sink):
         self._cache: dict[int, Written] = {}
         self._pins: list[InstrumentId] = []
         self._batch: Sequence[MarketEvent] = ()
+        self._odd: set[InstrumentId] = set()
         self._doubtful = True
         self._batches = self._rows = self._repeated = self._repaired = self._rejected = 0
 
@@ -91,8 +105,17 @@ class ClickHouseSink(Sink):
         self._store_instruments()
 
     def write_batch(self, batch_id: str, events: Sequence[MarketEvent]) -> None:
-        """Insert the events into their tables, once; see the module's text."""
+        """Insert the events into their tables, once; see the module's text.
+
+        Raises :class:`~ctcore.sinks.client.BatchRefused` when the engine works, but not with this batch.
+        """
         client = self._opened()
+        try:
+            self._write_once(client, batch_id, events)
+        except EngineRefused as refused:
+            raise blame(client, refused) from refused
+
+    def _write_once(self, client: HistoryClient, batch_id: str, events: Sequence[MarketEvent]) -> None:
         number = batch_number(batch_id)
         known = "SELECT 1 FROM batches WHERE batch = {batch:UInt64} AND id = {id:String} LIMIT 1"
         if client.rows(known, {"batch": number, "id": batch_id}):
@@ -135,12 +158,14 @@ class ClickHouseSink(Sink):
         if not events:
             return 0
         table = encoded.table
-        if doubtful and not table.replaces and not self._take_back(encoded, events, number):
-            self._repair_candles(table, events)
-            return encoded.rows
-        encoded, struggled = self._insert(encoded, events, number)
-        if doubtful or struggled:
-            self._repair_candles(table, events)
+        found = _Found.NOTHING
+        if doubtful and not table.replaces:
+            found = self._take_back(encoded, events, number)
+        struggled = False
+        if found is not _Found.ALL:
+            encoded, struggled = self._insert(encoded, events, number)
+        if table is TABLES[Trade] and (doubtful or struggled):
+            self._repair_candles(events, certain=struggled or found is not _Found.NOTHING)
         return encoded.rows
 
     def _insert(self, encoded: Encoded, events: Sequence[MarketEvent], number: int) -> tuple[Encoded, bool]:
@@ -165,50 +190,52 @@ class ClickHouseSink(Sink):
         if REPEATED_PRICE in text and "repeats" not in tried:
             tried.append("repeats")
             return [without_repeats(event) for event in events]
-        if SCALE_REFUSED not in text or "raw" in tried:
+        if SCALE_REFUSED not in text or "odd" in tried:
             raise refused
         if "wider" in tried:
-            tried.append("raw")
-            self._scales.keep_raw({event.instrument for event in events})
+            tried.append("odd")
+            self._odd |= self._scales.misfits(events)
         else:
             tried.append("wider")
             self._scales.widen(events)
-        logger.warning("history: numbers finer than the known tick or lot; {} instrument(s) got other scales",
-                       len(self._scales.pending))
+            logger.warning("history: numbers finer than the known tick or lot; {} instrument(s) got other "
+                           "scales", len(self._scales.pending))
         self._forget()
         self._store_instruments()
         return events
 
-    def _take_back(self, encoded: Encoded, events: Sequence[MarketEvent], number: int) -> bool:
-        """Remove what a cut-off attempt left of this batch; False when nothing is missing."""
+    def _take_back(self, encoded: Encoded, events: Sequence[MarketEvent], number: int) -> _Found:
+        """Remove what a cut-off attempt left of this batch, unless all of it is there."""
         client, table = self._opened(), encoded.table.table
         first, last = min(e.received_us for e in events), max(e.received_us for e in events)
         where = (f"batch = {number} AND ts >= fromUnixTimestamp64Micro({first}) "
                  f"AND ts <= fromUnixTimestamp64Micro({last})")
         there = client.rows(f"SELECT count() FROM {table} WHERE {where}")[0][0]
         if there == encoded.rows:
-            return False
+            return _Found.ALL
         if there:
             client.execute(f"DELETE FROM {table} WHERE {where}")
             self._repaired += 1
-        return True
+        return _Found.PART if there else _Found.NOTHING
 
-    def _repair_candles(self, table: Table, events: Sequence[MarketEvent]) -> None:
-        if table is not TABLES[Trade]:
-            return
+    def _repair_candles(self, events: Sequence[MarketEvent], *, certain: bool) -> None:
         client = self._opened()
         ids = ", ".join(map(str, self._scales.ids_of({event.instrument for event in events})))
         minutes = {e.exchange_us // 60_000_000 * 60 for e in events}
-        begin, end = min(minutes), max(minutes)
-        client.execute(f"DELETE FROM candle_1m WHERE instrument IN ({ids}) "
-                       f"AND minute >= toDateTime({begin}, 'UTC') AND minute <= toDateTime({end}, 'UTC')")
+        of_bars = f"instrument IN ({ids}) AND ({_within('minute', minutes, 0, 0, 'toDateTime({}, {})')})"
+        of_trades = (f"t.instrument IN ({ids}) AND ({_within('t.ts', minutes, -_DAY_SEC, _DAY_SEC)}) "
+                     f"AND ({_within('t.exchange_us', minutes, 0, 0)})")
+        if not certain:
+            ((bars,),) = client.rows(f"SELECT sum(trades) FROM candle_1m WHERE {of_bars}")
+            ((trades,),) = client.rows(f"SELECT count() FROM trade AS t WHERE {of_trades}")
+            if bars == trades:
+                return
+        client.execute(f"DELETE FROM candle_1m WHERE {of_bars}")
         price, quantity = unscale("t.price", "i.price_scale"), unscale("t.quantity", "i.quantity_scale")
-        trades = (f"(SELECT t.instrument AS instrument, t.ts AS ts, t.exchange_us AS exchange_us, t.n AS n, "
+        source = (f"(SELECT t.instrument AS instrument, t.ts AS ts, t.exchange_us AS exchange_us, t.n AS n, "
                   f"{price} AS p, {quantity} AS q "
-                  "FROM trade AS t ANY LEFT JOIN v_instrument AS i USING (instrument) "
-                  f"WHERE t.instrument IN ({ids}) AND t.exchange_us >= toDateTime64({begin}, 6, 'UTC') "
-                  f"AND t.exchange_us < toDateTime64({end + 60}, 6, 'UTC'))")
-        client.execute(f"INSERT INTO candle_1m {candle_select(trades)}")
+                  f"FROM trade AS t ANY LEFT JOIN v_instrument AS i USING (instrument) WHERE {of_trades})")
+        client.execute(f"INSERT INTO candle_1m {candle_select(source)}")
 
     def _encoded(self, events: Sequence[MarketEvent], number: int) -> tuple[Encoded, Sequence[MarketEvent]]:
         try:
@@ -230,10 +257,15 @@ class ClickHouseSink(Sink):
         """
         cache = self._cache
         try:
-            return [cache[id(e.instrument)] for e in events]
+            written = [cache[id(e.instrument)] for e in events]
         except KeyError:
             self._learn(events)
-        return [self._cache[id(e.instrument)] for e in events]
+            written = [cache[id(e.instrument)] for e in events]
+        if self._odd:
+            written = [self._scales.exact(event) if event.instrument in self._odd else plain
+                       for event, plain in zip(events, written, strict=True)]
+            self._store_instruments()
+        return written
 
     def _learn(self, events: Sequence[MarketEvent]) -> None:
         # What is known of nobody yet is learnt from the whole batch, not from its first kind of event alone.
@@ -281,3 +313,19 @@ def _groups(events: Sequence[MarketEvent]) -> list[list[MarketEvent]]:
 def _in_range(event: MarketEvent) -> bool:
     return all(getattr(event, name) in _INT64 for name in event.__struct_fields__
                if isinstance(getattr(event, name), int))
+
+
+def _within(
+    column: str, minutes: Iterable[int], before_sec: int, after_sec: int,
+    time: str = "toDateTime64({}, 6, {})",
+) -> str:
+    """SQL: the column lies in one of these minutes, or so many seconds around it; minutes that touch are one
+    range."""
+    ranges: list[tuple[int, int]] = []
+    for minute in sorted(minutes):
+        begin, end = minute + before_sec, minute + _MINUTE_SEC + after_sec
+        if ranges and begin <= ranges[-1][1]:
+            begin = ranges.pop()[0]
+        ranges.append((begin, end))
+    return " OR ".join(f"{column} >= {time.format(begin, _UTC)} AND {column} < {time.format(end, _UTC)}"
+                       for begin, end in ranges)

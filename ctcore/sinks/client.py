@@ -43,6 +43,30 @@ class EngineRefused(StorageError):
         self.code = code
 
 
+class BatchRefused(EngineRefused):
+    """The engine refuses this very batch, and answers other questions: another try cannot help."""
+
+
+_STATE_OF_ENGINE = frozenset({
+    3, 60, 74, 75, 76, 81, 87, 159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319, 373, 394,
+    425, 439, 479, 499, 999,
+})
+"""Server's error codes that tell of the engine and not of what it was asked: lost tables, files that cannot
+be read or written, timeouts, read-only, too busy, no memory, no room, too many parts, no quorum."""
+
+
+def blame(client: HistoryClient, refused: EngineRefused) -> EngineRefused:
+    """The same error; as :class:`BatchRefused` when it is not the engine that is in trouble."""
+    of_engine = refused.code in _STATE_OF_ENGINE and "partitions" not in str(refused)
+    if of_engine or not refused.code:
+        return refused
+    try:
+        client.rows("SELECT 1")
+    except StorageError:
+        return refused
+    return BatchRefused(str(refused), code=refused.code)
+
+
 class HistoryClient:
     """A connection to the configured database; :func:`connect` makes one."""
 

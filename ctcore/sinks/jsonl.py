@@ -4,7 +4,7 @@
 ``batches.jsonl`` notes, after each batch, its id and where the file ended. On opening, bytes after the last
 note are cut off: a batch is there as a whole or not at all. Exactly once by batch id is best effort: it
 holds across a crash of the process for the last 10,000 batches; a crash of the machine needs ``fsync``, or
-may cost the newest batches.
+may cost the newest batches. ``lock`` keeps other sinks and other daemons out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import gzip
 import os
 import re
 import shutil
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ from ctcore.model.instrument import Instrument
 from ctcore.model.market import MarketEvent
 from ctcore.model.message import to_json
 from ctcore.sinks.config import JsonlConfig
+
+if sys.platform != "win32":
+    import fcntl
 
 _IDS_KEPT = 10_000
 _NOTES = "batches.jsonl"
@@ -51,7 +55,7 @@ class JsonlStatistics:
 
 
 class JsonlSink(Sink):
-    """Appends batches to files in a directory that no other process writes to."""
+    """Appends batches to files in a directory that no other sink writes to."""
 
     def __init__(self, config: JsonlConfig) -> None:
         self._config = config
@@ -59,18 +63,28 @@ class JsonlSink(Sink):
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._out: BinaryIO | None = None
         self._notes: BinaryIO | None = None
+        self._lock: BinaryIO | None = None
         self._file = 1
-        self._end = 0
+        self._end = self._notes_end = 0
         self._batches = self._lines = self._repeated = 0
 
     def open(self) -> None:
-        """Find the last whole batch and cut off what a crash left behind it."""
+        """Take possession of the directory, find the last whole batch, cut off what a crash left behind it.
+
+        Raises :class:`ConfigError` when the directory cannot be used or another sink has it.
+        """
         self.close()
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
+            self._take_possession()
             self._recover()
-            self._notes = (self._directory / _NOTES).open("ab")
-            self._out = self._path(self._file).open("ab")
+            self._notes = (self._directory / _NOTES).open("ab", buffering=0)
+            self._notes_end = self._notes.seek(0, os.SEEK_END)
+            self._out = self._path(self._file).open("ab", buffering=0)
+        except BlockingIOError as error:
+            self.close()
+            raise ConfigError(f"history directory {self._directory}: in use by another sink or another "
+                              "daemon; give each its own") from error
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise ConfigError(f"history directory {self._directory}: {error.strerror}; name another one, "
                               "or make it writable") from error
@@ -90,12 +104,13 @@ class JsonlSink(Sink):
         data = b"".join([to_json(event) + b"\n" for event in events])
         try:
             self._append(self._out, data)
-            note = _Note(batch_id, self._file, self._end + len(data))
-            self._append(self._notes, msgspec.json.encode(note) + b"\n")
+            note = msgspec.json.encode(_Note(batch_id, self._file, self._end + len(data))) + b"\n"
+            self._append(self._notes, note)
         except OSError as error:
             self._undo()
             raise StorageError(f"history directory {self._directory}: {error}") from error
         self._end += len(data)
+        self._notes_end += len(note)
         self._remember(batch_id)
         self._batches += 1
         self._lines += len(events)
@@ -103,31 +118,38 @@ class JsonlSink(Sink):
             self._rotate()
 
     def close(self) -> None:
-        """Close both files."""
-        for file in (self._out, self._notes):
+        """Close the files and let go of the directory."""
+        for file in (self._out, self._notes, self._lock):
             if file is not None:
                 try:
                     file.close()
                 except OSError:
                     continue
-        self._out = self._notes = None
+        self._out = self._notes = self._lock = None
 
     def statistics(self) -> JsonlStatistics:
         """Counts so far."""
         return JsonlStatistics(self._batches, self._lines, self._repeated, self._file, self._end)
 
     def _append(self, file: BinaryIO, data: bytes) -> None:
-        file.write(data)
-        file.flush()
+        view = memoryview(data)
+        while view:  # a full disk may take a part and say so only by the count
+            view = view[file.write(view):]
         if self._config.fsync:
             os.fsync(file.fileno())
 
     def _undo(self) -> None:
-        """After a failed append: reopen, which cuts off the half-written part."""
+        """After a failed append: cut off what was half written; cutting needs no room on the disk."""
         try:
-            self.open()
-        except (StorageError, ConfigError):
-            self.close()
+            os.truncate(self._path(self._file), self._end)
+            os.truncate(self._directory / _NOTES, self._notes_end)
+        except OSError:
+            self.close()  # opening anew cuts it off
+
+    def _take_possession(self) -> None:
+        self._lock = (self._directory / "lock").open("ab")
+        if sys.platform != "win32":
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _recover(self) -> None:
         """Take up after the last note; notes beyond those remembered are forgotten."""
@@ -173,7 +195,7 @@ class JsonlSink(Sink):
             if self._out is not None:
                 self._out.close()
             self._file, self._end = self._file + 1, 0
-            self._out = self._path(self._file).open("ab")
+            self._out = self._path(self._file).open("ab", buffering=0)
             if self._config.gzip:
                 _compress(done)
             self._prune()

@@ -20,6 +20,9 @@ from ctcore.sinks.client import HistoryClient
 from ctcore.sinks.encode import TABLES
 from ctcore.sinks.scales import RAW, factor
 
+BEYOND_END = "beyond the end of history"
+"""Why a book is not in sync at a moment after which nothing tells that anybody still watched."""
+
 
 @attrs.frozen
 class WrittenId:
@@ -35,8 +38,8 @@ class HistoricBook:
     """An order book as history has it at ``at_us``; best level first.
 
     ``snapshot_us`` is the moment of the snapshot it is built on (None: there is none yet, the book is
-    empty), ``last_us`` that of the newest row in it. ``in_sync`` is False inside a gap, and before the first
-    snapshot: the book may then miss changes. ``gap_reason`` names the gap.
+    empty), ``last_us`` that of the newest row in it. ``in_sync`` is False inside a gap, before the first
+    snapshot, and after the last sign of life: the book may then miss changes. ``gap_reason`` tells which.
     """
 
     instrument: InstrumentId
@@ -120,6 +123,8 @@ def book_at(client: HistoryClient, instrument: InstrumentId, at_us: int, depth: 
     last = _newest(client, "book_delta", ids, f"ts >= {moment(since)} AND ts <= {moment(at_us)}")
     last_us, at_seq, exchange_us = max(anchor, last or anchor)
     gap = gap_at(client, ids, at_us)
+    if gap is None and not _watched(client, ids, at_us):
+        gap = BEYOND_END
     return HistoricBook(
         instrument, at_us, *sides, since, last_us, at_seq, exchange_us,
         in_sync=gap is None, gap_reason=gap or "")
@@ -172,6 +177,18 @@ _CHANNEL_TABLES: dict[str, tuple[str, ...]] = {
     Channel.ORDERBOOK: ("book_delta", "book_snapshot"),
     **{channel: (str(channel),) for channel in Channel if channel is not Channel.ORDERBOOK},
 }
+
+
+def _watched(client: HistoryClient, ids: Sequence[WrittenId], at_us: int) -> bool:
+    """Is there a sign at or after a moment that the book was being followed?
+
+    Quiet books have one, too: whole books are written regularly.
+    """
+    since = f"WHERE instrument IN ({id_list(ids)}) AND ts >= {moment(at_us)}"
+    of_book = f"AND channel = '{Channel.ORDERBOOK}'"
+    sources = (f"book_delta {since}", f"book_snapshot {since}", f"gap {since} {of_book}")
+    union = " UNION ALL ".join(f"SELECT 1 FROM {source} LIMIT 1" for source in sources)
+    return bool(client.rows(f"SELECT 1 FROM ({union}) LIMIT 1"))
 
 
 def _newest(

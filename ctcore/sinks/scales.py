@@ -2,15 +2,15 @@
 
 An id stands for a name and its two scales, so that rows tell their own scale for ever. Scales come from the
 instrument's description, or from the numbers themselves where none came. They only grow: when a number fits
-no more (a finer tick, an average price), the instrument gets finer scales and so a new id; when no scale
-fits (more than 15 digits, infinity), the scale becomes :data:`RAW` and the bits of the float are kept
-instead.
+no more (a finer tick, an average price), the instrument gets finer scales and so a new id. An event whose
+numbers fit no scale beside those of the others (more than 15 digits, infinity) is written under an id of its
+own with the scale :data:`RAW`, which keeps the bits of the float; the instrument's scales stay as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -77,7 +77,7 @@ class InstrumentRow:
 
 @attrs.frozen
 class Written:
-    """How an instrument's numbers are written now."""
+    """How an instrument's numbers are written: now, or (factors 0) where they fit no scale."""
 
     instrument: InstrumentId
     id: int
@@ -95,6 +95,7 @@ class Scales:
         self._rows: dict[tuple[str, str, str], InstrumentRow] = {}
         self._ids: dict[int, InstrumentRow] = {}
         self._written: dict[InstrumentId, Written] = {}
+        self._raw: dict[InstrumentId, Written] = {}
         self.pending: list[InstrumentRow] = []
         self.widened = 0
         for row in rows:
@@ -117,15 +118,14 @@ class Scales:
         return self._written.get(instrument)
 
     def widen(self, events: Iterable[MarketEvent]) -> None:
-        """Make every instrument's scales hold the numbers of these events exactly."""
-        numbers: dict[InstrumentId, Numbers] = {}
+        """Make every instrument's scales hold the numbers of these events exactly, but for odd events."""
+        numbers: dict[InstrumentId, list[Numbers]] = {}
         for event in events:
-            _collect(event, numbers.setdefault(event.instrument, ([], [])))
-        for instrument, (prices, quantities) in numbers.items():
+            numbers.setdefault(event.instrument, []).append(_numbers(event))
+        for instrument, each in numbers.items():
             row = self._rows.get(_name(instrument)) or _unknown(instrument)
-            self._change(attrs.evolve(
-                row, price_scale=wide_enough(prices, row.price_scale),
-                quantity_scale=wide_enough(quantities, row.quantity_scale)))
+            price_scale, quantity_scale = _common(each, (row.price_scale, row.quantity_scale))
+            self._change(attrs.evolve(row, price_scale=price_scale, quantity_scale=quantity_scale))
 
     def know(self, instrument: InstrumentId) -> None:
         """Give an instrument a row before any number of it is known."""
@@ -137,11 +137,29 @@ class Scales:
         names = {_name(instrument) for instrument in instruments}
         return sorted(row.id for row in self._ids.values() if row.name in names)
 
-    def keep_raw(self, instruments: Iterable[InstrumentId]) -> None:
-        """Keep the bits of these instruments' floats from now on."""
-        for instrument in instruments:
-            row = self._rows[_name(instrument)]
-            self._change(attrs.evolve(row, price_scale=RAW, quantity_scale=RAW))
+    def exact(self, event: MarketEvent) -> Written:
+        """How to write this very event of a known instrument: as any other, or raw where it does not fit."""
+        written = self._written[event.instrument]
+        row = self._ids[written.id]
+        prices, quantities = _numbers(event)
+        if all(_holds(row.price_scale, price) for price in prices) and all(
+                _holds(row.quantity_scale, quantity) for quantity in quantities):
+            return written
+        return self.raw(event.instrument)
+
+    def misfits(self, events: Iterable[MarketEvent]) -> set[InstrumentId]:
+        """Instruments of which an event fits no scale."""
+        return {event.instrument for event in events if self.exact(event).price_factor == factor(RAW)}
+
+    def raw(self, instrument: InstrumentId) -> Written:
+        """How to write a known instrument's events as the bits of their floats."""
+        if instrument not in self._raw:
+            row = attrs.evolve(self._rows[_name(instrument)], price_scale=RAW, quantity_scale=RAW)
+            row = attrs.evolve(row, id=self._id_of(row))
+            self._ids[row.id] = row
+            self._raw[instrument] = Written(instrument, row.id, factor(RAW), factor(RAW))
+            self.pending.append(row)
+        return self._raw[instrument]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -157,9 +175,13 @@ class Scales:
         self.pending.append(row)
 
     def _keep(self, row: InstrumentRow) -> None:
-        self._rows[row.name] = row
         self._ids[row.id] = row
         instrument = InstrumentId(row.exchange, Market(row.market), row.pair)
+        if row.price_scale == row.quantity_scale == RAW:
+            self._raw[instrument] = Written(instrument, row.id, factor(RAW), factor(RAW))
+            if row.name in self._rows:
+                return  # that of odd events, stored beside the instrument's own
+        self._rows[row.name] = row
         self._written[instrument] = Written(
             instrument, row.id, factor(row.price_scale), factor(row.quantity_scale))
 
@@ -192,12 +214,32 @@ def _same_identity(a: InstrumentRow, b: InstrumentRow) -> bool:
     return (a.name, a.price_scale, a.quantity_scale) == (b.name, b.price_scale, b.quantity_scale)
 
 
-def _collect(event: MarketEvent, numbers: Numbers) -> None:
-    prices, quantities = numbers
+def _numbers(event: MarketEvent) -> Numbers:
     if isinstance(event, BookSnapshot | BookDelta):
-        for levels in (event.bids, event.asks):
-            prices.extend(price for price, _ in levels)
-            quantities.extend(quantity for _, quantity in levels)
-    elif isinstance(event, Trade):
-        prices.append(event.price)
-        quantities.append(event.quantity)
+        levels = event.bids + event.asks
+        return [price for price, _ in levels], [quantity for _, quantity in levels]
+    if isinstance(event, Trade):
+        return [event.price], [event.quantity]
+    return [], []
+
+
+def _holds(scale: int, value: float) -> bool:
+    return scale == RAW or fits(value, scale)
+
+
+def _common(each: Sequence[Numbers], scales: tuple[int, int]) -> tuple[int, int]:
+    """Scales from ``scales`` up that hold all of these events, or, failing that, all but the odd ones.
+
+    An event is odd when it does not fit by itself, or would make those before it unfit.
+    """
+    kept: Numbers = ([], [])
+    for numbers in each:
+        wider = tuple(wide_enough(values, scale) for values, scale in zip(numbers, scales, strict=True))
+        odd = any(new == RAW != old for new, old in zip(wider, scales, strict=True))
+        if odd or (wider != scales and not all(
+                _holds(scale, value) for scale, values in zip(wider, kept, strict=True) for value in values)):
+            continue
+        scales = (wider[0], wider[1])
+        for values, more in zip(kept, numbers, strict=True):
+            values.extend(more)
+    return scales

@@ -116,6 +116,11 @@ class FakeSession(StreamSession):
         missing = {pair for pair, book in self._books.items() if not book.in_sync} - self._refused
         return not self._waiting and not missing
 
+    @property
+    def acknowledged(self) -> bool:
+        """Nothing waits for an answer."""
+        return not self._waiting
+
     def books(self) -> Mapping[InstrumentId, BookStatistics]:
         """Counts of every book."""
         return {book.instrument: book.statistics() for book in self._books.values()}
@@ -171,6 +176,7 @@ class FakeDriver(Driver):
     ) -> None:
         super().__init__(endpoints or self.info.environments["live"])
         self.rule = rule
+        self.preparation: HttpRequest | None = None
         self.sessions: list[FakeSession] = []
 
     def instruments(self, market: Market) -> Sequence[HttpRequest]:
@@ -208,9 +214,13 @@ class FakeDriver(Driver):
         self.sessions.append(FakeSession(plan, self.rule))
         return self.sessions[-1]
 
-    def prepared(self, plan: ConnectionPlan, response: HttpResponse) -> ConnectionPlan:
-        """The answer to ``prepare`` is the URL."""
-        return attrs.evolve(plan, url=response.body.decode())
+    def prepare(self, plan: ConnectionPlan, now_us: int) -> HttpRequest | None:
+        """``preparation``, with the time added as ``at``."""
+        return self.preparation and attrs.evolve(self.preparation, url=f"{self.preparation.url}?at={now_us}")
+
+    def prepared(self, plan: ConnectionPlan, response: HttpResponse, now_us: int) -> ConnectionPlan:
+        """The answer is the URL."""
+        return attrs.evolve(plan, url=response.body.decode(), extra={"prepared_us": str(now_us)})
 
     def check(self, response: HttpResponse) -> None:
         """429 is 429, and any other status but 200 a refusal."""

@@ -13,13 +13,15 @@ Codec = Literal["plain", "gzip", "deflate"]
 MAX_INFLATED_BYTES = 32 * 1024 * 1024
 """Larger than any venue's frame: what inflates beyond it is an attack or an accident."""
 
+_GZIP_MARK = b"\x1f\x8b"
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}
 
 
 def inflater(codec: Codec) -> Callable[[bytes], bytes] | None:
     """The function that undoes ``codec`` on one frame, or None for ``plain``.
 
-    It raises :class:`DecodeError` (kind ``compression``) on bytes that are not whole or inflate beyond
+    A frame without the mark of gzip (RFC 1952, section 2.3.1) is returned by ``gzip`` as it is: venues that
+    compress data send acknowledgements or pings in plain text beside it. It raises :class:`DecodeError` (kind ``compression``) on bytes that are not whole or inflate beyond
     :data:`MAX_INFLATED_BYTES`.
     """
     if codec == "plain":
@@ -27,6 +29,8 @@ def inflater(codec: Codec) -> Callable[[bytes], bytes] | None:
     bits = _WINDOW_BITS[codec]
 
     def inflate(frame: bytes) -> bytes:
+        if codec == "gzip" and frame[:2] != _GZIP_MARK:
+            return frame
         machine = zlib.decompressobj(bits)
         try:
             data = machine.decompress(frame, MAX_INFLATED_BYTES)

@@ -19,7 +19,7 @@ from websockets.protocol import Event, State
 from websockets.uri import parse_uri
 
 from ctcore.errors import ConfigError, ConnectionLost, TransportError
-from ctcore.wire.network import Network
+from ctcore.wire.network import Network, trusted
 
 READ_BYTES, BURST_BYTES = 64 * 1024, 256 * 1024
 """How much is read at once, and after a full read. (A buffer above 128 KiB is mapped anew for each read.)"""
@@ -84,7 +84,7 @@ async def connect(
         uri = parse_uri(url)
     except (InvalidURI, ValueError) as error:
         raise ConfigError(f"{url!r} is not a WebSocket URL: {error}") from None
-    context = ssl.create_default_context() if uri.secure else None
+    context = trusted() if uri.secure else None
     stream = await network.connect(uri.host, uri.port, tls=context, timeout_sec=timeout_sec)
     protocol = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES)
     socket = WebSocket(stream, protocol, name=f"{uri.host}:{uri.port}{uri.path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 
 import httpx
@@ -24,6 +25,13 @@ from ctcore.testing.memory_network import MemoryNetwork
 from ctcore.wire.ratelimit import BucketLimit, RateBudget
 
 EPOCH_US = 1_700_000_000_000_000
+
+
+class NoChance(Random):
+    """Always the whole of a pause or lifetime."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
 
 
 class Notes:
@@ -115,7 +123,7 @@ class Stage:
             **options,
         )
 
-    def runner(self, plan: Any = None, *, connects_per_sec: int = 10) -> PlanRunner:
+    def runner(self, plan: Any = None, *, connects_per_sec: int = 10, **options: Any) -> PlanRunner:
         parts = FeedParts(
             driver=self.driver,
             network=self.network,
@@ -125,6 +133,8 @@ class Stage:
             stamp=self.stamp,
             observer=self.notes,
             publish_status=self.statuses.append,
+            random=options.pop("random", NoChance()),
+            **options,
         )
         return PlanRunner(plan or self.plan(), self.catalogue, parts)
 

@@ -63,7 +63,7 @@ class Scripted(FakeSession):
         self.answers = []
         self.ticks = 0
 
-    ready = False
+    ready = acknowledged = False
 
     def connected(self, now_us: int) -> Any:
         return self._effects

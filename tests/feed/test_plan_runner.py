@@ -146,7 +146,8 @@ async def test_the_url_is_prepared_before_every_connection(autojump_clock, stage
 
     stage.network.answer = answer
     prepare = HttpRequest("POST", "http://fake.venue:8080/token", "POST /token")
-    Service(stage, stage.runner(stage.plan(*stage.all_streams, prepare=prepare)))
+    stage.driver.preparation = prepare
+    Service(stage)
     server = FakeServer(await stage.listener.accept())
     assert (await server.accept()).path == "/one?token=1"
     await server.send(["retire", "token expires"])
@@ -162,7 +163,8 @@ async def test_a_preparation_that_is_refused(autojump_clock, stage):
 
     stage.network.answer = answer
     prepare = HttpRequest("POST", "http://fake.venue:8080/token", "POST /token")
-    service = Service(stage, stage.runner(stage.plan(*stage.all_streams, prepare=prepare)))
+    stage.driver.preparation = prepare
+    service = Service(stage)
     server = await stage.ready_venue(1)
     await server.send(["retire", "token expires"])
     await settle(20)

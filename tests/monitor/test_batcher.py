@@ -94,7 +94,7 @@ async def test_batches_are_cut_by_size(autojump_clock: MockClock) -> None:
         for number in range(25):
             made.offer(trade(number))
         await trio.sleep(0.1)
-        assert list(sink.batches) == ["run-1", "run-2"]
+        assert list(sink.batches) == ["history/run-1", "history/run-2"]
         assert made.statistics().buffered == 5
     assert sink.events == [trade(number) for number in range(25)]
     assert made.outcome() == ("written", "25 events written")
@@ -133,8 +133,8 @@ async def test_a_failed_batch_is_offered_again_with_its_id(
             made.offer(trade(number))
         await trio.sleep(60)
         assert not made.statistics().down
-    assert sink.offered[:4] == ["run-1"] * 4
-    assert list(sink.batches) == ["run-1", "run-2", "run-3"]
+    assert sink.offered[:4] == ["history/run-1"] * 4
+    assert list(sink.batches) == ["history/run-1", "history/run-2", "history/run-3"]
     assert sink.events == [trade(number) for number in range(30)]
     assert ["down" in told[0], "back" in told[1], len(told)] == [True, True, 2]
 
@@ -176,7 +176,7 @@ async def test_while_the_sink_is_down_batches_are_on_the_disk_and_survive_a_cras
         made.offer(trade(50))
         await trio.sleep(10)
         assert made.statistics().spooled_batches == 0
-    assert list(sink.batches) == ["run-1", "run-2", "run-3", "run-4", "run-5", "next-1"]
+    assert list(sink.batches) == ["history/run-1", "history/run-2", "history/run-3", "history/run-4", "history/run-5", "history/next-1"]
     assert sink.events == [trade(number) for number in range(51)]
 
 
@@ -198,7 +198,7 @@ async def test_order_is_kept_when_the_spool_fills_during_a_slow_write(
         assert made.statistics().spooled_batches > 5
         assert made.statistics().refused == 0
         await trio.sleep(100)
-    assert list(sink.batches) == [f"run-{number}" for number in range(1, 21)]
+    assert list(sink.batches) == [f"history/run-{number}" for number in range(1, 21)]
     assert sink.events == [trade(number) for number in range(200)]
 
 

@@ -81,9 +81,19 @@ async def test_an_essential_phase_is_not_cut_short(autojump_clock):
     assert report.clean
 
 
-async def test_reserving_more_than_there_is_is_a_mistake():
-    with pytest.raises(ValueError, match="more than the budget"):
-        await run_shutdown([phase("a", 1, reserve_sec=20), phase("b", 1, reserve_sec=20)])
+async def test_reserves_shrink_with_a_budget_that_is_too_short_for_them(autojump_clock):
+    phases = [phase("feeds", 9), phase("history", 0.2, reserve_sec=5), phase("save", 0.1, reserve_sec=1)]
+    report = await run_shutdown(phases, total_sec=1)
+    assert outcomes(report) == [("feeds", "overrun", 0.5), ("history", "done", 0.2), ("save", "done", 0.1)]
+    assert trio.current_time() <= 1
+
+
+async def test_the_budget_counts_from_when_the_end_was_asked_for(autojump_clock):
+    began = trio.current_time()
+    await trio.sleep(8)
+    report = await run_shutdown([phase("feeds", 9)], total_sec=10, began=began)
+    assert outcomes(report) == [("feeds", "overrun", 2)]
+    assert report.duration_sec == 10
 
 
 @given(

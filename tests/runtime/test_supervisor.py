@@ -371,7 +371,14 @@ async def test_waiting_for_readiness_waits_through_restarts(autojump_clock):
 async def test_waiting_for_the_readiness_of_what_is_parked_fails_with_its_error(autojump_clock):
     async with supervisor() as sup:
         sup.add(Flaky(0, ready=False, error=ConfigError), RestartForever())
-        with pytest.raises(ServiceFailed, match="flaky is parked: ConfigError: run 1"):
+        with pytest.raises(ConfigError, match="flaky: run 1"):
+            await sup.wait_ready()
+
+
+async def test_waiting_for_what_is_parked_for_another_reason_is_a_failed_service(autojump_clock):
+    async with supervisor() as sup:
+        sup.add(Flaky(0, ready=False, error=PluginError), RestartForever())
+        with pytest.raises(ServiceFailed, match="flaky is parked: PluginError: run 1"):
             await sup.wait_ready()
 
 

@@ -1,3 +1,4 @@
+import sys
 import threading
 
 import pytest
@@ -90,3 +91,10 @@ async def test_the_queue_is_bounded(gate):
         with pytest.raises(StorageError, match="1 calls wait already"):
             await worker.run(int)
         gate.set()
+
+
+async def test_a_call_that_wants_to_exit_has_failed():
+    worker = BlockingWorker("db")
+    with pytest.raises(StorageError, match=r"db: the call wanted to exit: SystemExit\(3\)"):
+        await worker.run(sys.exit, 3)
+    assert await worker.run(int) == 0

@@ -29,7 +29,7 @@ from ctcore.model.market import (
     Trade,
 )
 from ctcore.sinks.clickhouse import ClickHouseSink
-from ctcore.sinks.client import EngineRefused, HistoryClient, connect
+from ctcore.sinks.client import BatchRefused, EngineRefused, HistoryClient, connect
 from ctcore.sinks.config import ClickHouseConfig
 from ctcore.sinks.encode import TABLES
 from ctcore.sinks.queries import table_rows
@@ -332,3 +332,81 @@ def test_queries_have_a_deadline(config: ClickHouseConfig, reader: HistoryClient
 def test_a_sink_that_is_not_open_says_so(config: ClickHouseConfig) -> None:
     with pytest.raises(StorageError, match="not open"):
         ClickHouseSink(config).write_batch("run-1", one_of_each())
+
+
+# What must not spoil the rest.
+
+
+def test_one_absurd_number_does_not_change_how_the_others_are_written(
+    sink: ClickHouseSink, reader: HistoryClient, config: ClickHouseConfig
+) -> None:
+    describe(sink, "0.1", "0.001")
+    prices = [100.5, 1e300, 100.6, 5e-324, 100.7]
+    batch = [Trade(BTC, T0, T0 + i, str(i), price, 0.5, Side.BUY) for i, price in enumerate(prices)]
+    sink.write_batch("run-1", batch)
+    sink.write_batch("run-2", [Trade(BTC, T0, T0 + 9, "9", 1e300, 0.5, Side.BUY)])
+    again = ClickHouseSink(config)
+    again.open()
+    for number, one in enumerate((sink, again)):
+        price = 100.8 + number
+        one.write_batch(f"run-{number + 3}", [Trade(BTC, T0, T0 + 10 + number, "10", price, 0.5, Side.BUY)])
+    again.close()
+    assert [price for (price,) in reader.rows("SELECT price FROM v_trade ORDER BY ts")] == [
+        *prices, 1e300, 100.8, 101.8]
+    scales = "SELECT price_scale, count() FROM trade ANY LEFT JOIN v_instrument USING (instrument) GROUP BY 1"
+    assert sorted(reader.rows(scales)) == [(-1, 3), (1, 5)]
+    assert reader.rows("SELECT sum(trades) FROM v_candle_1m") == [(8,)]
+
+
+def test_candles_are_repaired_from_trades_near_them_and_only_when_need_be(
+    sink: ClickHouseSink, reader: HistoryClient
+) -> None:
+    far: list[MarketEvent] = [
+        Trade(BTC, T0, T0, "1", 100.0, 1.0, Side.BUY),
+        Trade(BTC, T0 + 9000 * MINUTE, T0 + 9000 * MINUTE, "2", 100.0, 1.0, Side.BUY)]
+    asked: list[str] = []
+    healthy = sink._client
+    assert healthy is not None
+    execute = healthy.execute
+    healthy.execute = lambda sql: (asked.append(sql), execute(sql))[1]  # type: ignore[method-assign,func-returns-value]
+    sink.write_batch("run-1", far)
+    assert asked == []
+    reader.execute("TRUNCATE TABLE batches")
+    reader.execute("DELETE FROM trade WHERE trade_id = '2'")
+    sink.close()
+    sink.open()
+    healthy = sink._client
+    assert healthy is not None
+    execute = healthy.execute
+    healthy.execute = lambda sql: (asked.append(sql), execute(sql))[1]  # type: ignore[method-assign,func-returns-value]
+    sink.write_batch("run-1", far)
+    (repair,) = (sql for sql in asked if sql.startswith("INSERT INTO candle_1m"))
+    assert repair.count("t.ts >=") == repair.count("t.ts <") == 2
+    assert f"t.ts >= toDateTime64({T0 // MINUTE * 60 - 86_400}, 6, 'UTC')" in repair
+    assert reader.rows("SELECT minute, trades FROM v_candle_1m ORDER BY minute") != []
+    assert reader.rows("SELECT sum(trades), count() FROM v_candle_1m") == [(2, 2)]
+
+
+def test_candles_written_before_a_crash_that_left_no_trade_are_taken_back(
+    sink: ClickHouseSink, reader: HistoryClient
+) -> None:
+    trades: list[MarketEvent] = [Trade(BTC, T0, T0, "1", 100.0, 1.0, Side.BUY)]
+    sink.write_batch("run-1", trades)
+    reader.execute("TRUNCATE TABLE batches")
+    reader.execute("TRUNCATE TABLE trade")
+    sink.close()
+    sink.open()
+    sink.write_batch("run-1", trades)
+    assert reader.rows("SELECT trades, volume FROM v_candle_1m") == [(1, 1.0)]
+
+
+def test_the_engine_says_whether_it_is_the_batch(sink: ClickHouseSink, reader: HistoryClient) -> None:
+    batch: list[MarketEvent] = [
+        Candle(BTC, T0, T0, "1m", T0 + i * 31 * 86_400 * 1_000_000, 1.0, 2.0, 0.5, 1.5, 10.0, 12.0, False)
+        for i in range(150)]  # more partitions than the engine takes in one insert
+    with pytest.raises(BatchRefused):
+        sink.write_batch("run-1", batch)
+    reader.execute("RENAME TABLE trade_in TO elsewhere")
+    with pytest.raises(EngineRefused) as lost:
+        sink.write_batch("run-2", [Trade(BTC, T0, T0, "1", 1.0, 1.0, Side.BUY)])
+    assert not isinstance(lost.value, BatchRefused)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pluggy
@@ -107,21 +111,63 @@ def test_a_failed_write_leaves_no_part_behind(tmp_path: Path) -> None:
 
     class Full:
         def __init__(self, inner: object) -> None:
-            self.inner = inner
+            self.inner, self.full = inner, True
 
         def write(self, data: bytes) -> int:
-            self.inner.write(data[:10])  # type: ignore[attr-defined]
-            raise OSError(28, "No space left on device")
+            taken: int = self.inner.write(data[:10] if self.full else data)  # type: ignore[attr-defined]
+            if self.full:
+                raise OSError(28, "No space left on device")
+            return taken
 
         def close(self) -> None:
             self.inner.close()  # type: ignore[attr-defined]
 
-    sink._out = Full(sink._out)  # type: ignore[assignment]
+    full = sink._out = Full(sink._out)  # type: ignore[assignment]
     with pytest.raises(StorageError, match="No space left"):
         sink.write_batch("run-2", trades(3))
+    full.full = False
     sink.write_batch("run-2", trades(3))
     sink.close()
     assert ids(tmp_path) == [str(i) for i in range(6)]
+
+
+@pytest.mark.parametrize("failing", ["truncate", "replace"])
+def test_after_the_disk_was_full_opening_again_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    sink = opened(tmp_path)
+    sink.write_batch("run-1", trades(0))
+    with monkeypatch.context() as full:
+        no_room = OSError(28, "No space left on device")
+        full.setattr(JsonlSink, "_append", _raiser(no_room))
+        full.setattr(os if failing == "truncate" else Path, failing, _raiser(no_room))
+        with pytest.raises(StorageError, match="No space left"):
+            sink.write_batch("run-2", trades(3))
+    if failing == "truncate":
+        sink.open()
+    sink.write_batch("run-2", trades(3))
+    sink.close()
+    assert ids(tmp_path) == [str(i) for i in range(6)]
+
+
+def _raiser(error: OSError) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+    return fail
+
+
+def test_a_directory_belongs_to_one_sink(tmp_path: Path) -> None:
+    sink, second = opened(tmp_path), JsonlSink(JsonlConfig(directory=tmp_path))
+    with pytest.raises(ConfigError, match=f"{tmp_path}: in use by another sink"):
+        second.open()
+    sink.open()  # its own lock is none of another's
+    code = (f"import pathlib; from ctcore.sinks.jsonl import *; "
+            f"JsonlSink(JsonlConfig(directory=pathlib.Path({str(tmp_path)!r}))).open()")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "ConfigError" in done.stderr.splitlines()[-1]
+    sink.close()
+    second.open()
+    second.close()
 
 
 def test_memory_keeps_the_last_and_counts_the_rest() -> None:

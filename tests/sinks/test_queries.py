@@ -144,6 +144,37 @@ def test_a_closing_row_ends_what_crashes_have_left_open(
     assert book_at(reader, BTC, T0 + offset).in_sync is in_sync
 
 
+def test_our_own_pictures_of_a_book_are_no_sign_of_life(sink: ClickHouseSink, reader: HistoryClient) -> None:
+    """A connection that has died in silence: the book was written again, and nothing new was heard."""
+    sink.write_batch("run-1", [
+        _snapshot(T0, 1), _delta(T0 + 20, 2), _snapshot(T0 + 40, 2), _snapshot(T0 + 60, 2),
+        _gap(T0 + 70, T0 + 20, None),
+    ])
+    assert book_at(reader, BTC, T0 + 20).in_sync
+    assert not book_at(reader, BTC, T0 + 21).in_sync
+    assert not book_at(reader, BTC, T0 + 50).in_sync
+
+
+@pytest.mark.parametrize(("last", "offset", "in_sync"), [
+    ("delta", 20, True),
+    ("delta", 21, False),
+    ("snapshot", 30, True),     # a quiet book: only the regular picture tells that somebody watched
+    ("snapshot", 31, False),
+    ("gap", 39, True),
+    ("gap", 10**13, False),
+])
+def test_nobody_vouches_for_a_book_after_the_last_sign_of_life(
+    sink: ClickHouseSink, reader: HistoryClient, last: str, offset: int, in_sync: bool
+) -> None:
+    signs: dict[str, MarketEvent] = {
+        "snapshot": _snapshot(T0 + 30, 2), "gap": _gap(T0 + 40, T0 + 10, T0 + 40)}
+    trade = Trade(BTC, T0, T0 + 10**14, "1", 1.0, 1.0, Side.BUY)
+    sink.write_batch("run-1", [_snapshot(T0, 1), _delta(T0 + 20, 2), *filter(None, [signs.get(last)]), trade])
+    book = book_at(reader, BTC, T0 + offset)
+    assert (book.in_sync, book.gap_reason) == (in_sync, "" if in_sync else "beyond the end of history")
+    assert book.bids
+
+
 def test_coverage_counts_rows_and_gaps_of_each_stream(gaps_reader: HistoryClient) -> None:
     assert [(c.channel, c.rows, c.first_us, c.last_us, c.gaps, c.open_gaps)
             for c in coverage(gaps_reader, BTC, T0, T0 + 100)] == [("orderbook", 4, T0, T0 + 70, 2, 1)]

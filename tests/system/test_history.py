@@ -33,7 +33,7 @@ pytest.importorskip("chdb", reason="the embedded engine is not installed: pip in
 pytestmark = pytest.mark.slow
 
 RUN_SEC = 20.0
-READY_SEC = 60.0
+READY_SEC = 90.0  # a connection that has died in silence takes 30 to be noticed
 INSTANTS = 50
 ASKED_BY_API = 5
 CONFIG = """
@@ -206,7 +206,7 @@ def test_what_was_published_is_whole(run: Run) -> None:
     assert not run.witness.objections
     assert len([gap for gap in run.gaps if gap.end_us is None and gap.reason != "restart"]) >= 3
     for instrument, events in run.books.items():
-        assert len(events) > 100, instrument
+        assert len(events) > 40, instrument
 
 
 def test_books_of_history_equal_a_replay_of_what_was_published(run: Run) -> None:

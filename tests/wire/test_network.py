@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from ctcore.errors import TransportError
-from ctcore.wire.network import SocketNetwork
+from ctcore.wire.network import SocketNetwork, trusted
 
 
 async def test_bytes_go_both_ways():
@@ -67,5 +67,12 @@ async def test_a_server_that_never_finishes_the_tls_handshake(autojump_clock):
                 pass
 
 
-def test_httpx_uses_its_own_transport():
-    assert SocketNetwork().http_transport() is None
+def test_one_tls_context_for_all(monkeypatch):
+    trusted.cache_clear()
+    made = []
+    monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(1) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    transports = [SocketNetwork().http_transport() for _ in range(2)]
+    assert trusted() is trusted()
+    assert made == [1]
+    assert [transport._pool._ssl_context for transport in transports] == [trusted()] * 2
+    trusted.cache_clear()

@@ -28,12 +28,15 @@ class ConnectionPlan:
     """One WebSocket connection: where, what for, and how to behave on it.
 
     ``name`` identifies it in logs and gauges; ``part`` is the driver's own word for one of several sockets.
-    ``prepare`` is a REST call to make before every connect; its answer goes through :meth:`Driver.prepared`.
-    ``codec`` undoes the venue's compression of whole frames. ``send_interval_sec`` paces our frames. After
-    ``stall_sec`` without any byte the connection counts as half-open. A book silent for ``quiet_sec`` is
-    checked against a new snapshot. ``lifetime_sec`` is the age at which a successor takes over, before the
-    venue cuts. ``any_instrument`` is for recordings: events of instruments that were not asked for are
-    accepted, and named by the venue's own symbol where the catalogue does not know them.
+    ``extra`` is what :meth:`Driver.prepared` learnt for the session (a ping interval). ``codec`` undoes the
+    venue's compression of whole frames; a frame of a ``gzip`` plan that is no gzip passes as it is.
+    ``send_interval_sec`` paces our frames. After ``stall_sec`` without any byte the connection counts as
+    half-open. A book silent for ``quiet_sec`` is checked against a new snapshot. ``lifetime_sec`` is the
+    greatest age at which a successor takes over, before the venue cuts; chance takes up to 15 % away, so that
+    connections do not age together. ``ids_across_connections`` is False where a book's ids count anew, or
+    differently, on each connection: a successor's book is then taken as it is. ``any_instrument`` is for
+    recordings: events of instruments that were not asked for are accepted, and named by the venue's own
+    symbol where the catalogue does not know them.
     """
 
     name: str
@@ -42,13 +45,14 @@ class ConnectionPlan:
     url: str
     subscriptions: tuple[Subscription, ...]
     part: str = ""
-    prepare: HttpRequest | None = None
     codec: Codec = "plain"
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    extra: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     send_interval_sec: float = 0.0
     stall_sec: float = 60.0
     quiet_sec: float = 60.0
     lifetime_sec: float | None = None
+    ids_across_connections: bool = True
     any_instrument: bool = False
 
 
@@ -102,6 +106,14 @@ class StreamSession(ABC):
     def ready(self) -> bool:
         """Every subscription is acknowledged or refused, and every book in sync."""
 
+    @property
+    def acknowledged(self) -> bool:
+        """Every subscription is acknowledged or refused: streams without snapshots are whole from here on.
+
+        A session that does not tell makes them wait for its books.
+        """
+        return self.ready
+
     @abstractmethod
     def books(self) -> Mapping[InstrumentId, BookStatistics]:
         """Counts of every order book of this connection."""
@@ -139,9 +151,13 @@ class Driver(ABC):
     def session(self, plan: ConnectionPlan, catalogue: Catalogue) -> StreamSession:
         """A fresh machine for one connection."""
 
-    def prepared(self, plan: ConnectionPlan, response: HttpResponse) -> ConnectionPlan:
-        """The plan completed by the answer to its ``prepare`` request."""
-        raise TypeError(f"{plan.name} has no prepare request, yet got {response.request.label}")
+    def prepare(self, plan: ConnectionPlan, now_us: int) -> HttpRequest | None:  # noqa: ARG002  most need none
+        """The REST call to make before a connect of ``plan``, made anew for each; None: connect at once."""
+        return None
+
+    def prepared(self, plan: ConnectionPlan, response: HttpResponse, now_us: int) -> ConnectionPlan:  # noqa: ARG002
+        """The plan completed by the answer to :meth:`prepare`: its URL, headers or ``extra``."""
+        raise TypeError(f"{plan.name} needs no preparation, yet got {response.request.label}")
 
     @abstractmethod
     def check(self, response: HttpResponse) -> None:

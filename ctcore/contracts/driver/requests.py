@@ -42,9 +42,13 @@ class HttpResponse:
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Send a frame. The runner paces frames by the plan's ``send_interval_sec``, in order."""
+    """Send a frame. The runner paces frames by the plan's ``send_interval_sec``, in order.
+
+    An ``urgent`` one, such as the answer to a venue's ping, overtakes those that wait, and is not paced.
+    """
 
     data: str | bytes
+    urgent: bool = False
 
 
 class Fetch(msgspec.Struct, frozen=True):

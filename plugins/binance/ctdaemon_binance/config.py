@@ -20,6 +20,8 @@ class BinanceConfig:
     - ``spot_depth_limit``, ``futures_depth_limit``: levels a side of the REST snapshot a book starts from;
       more levels cost more weight.
     - ``futures_trades``: the documented ``aggTrade``, or ``trade`` (every single one, undocumented).
+    - ``futures_day_ticker``: whether tickers of futures have the last price and the volumes of 24 hours. They
+      come on another socket than the quotes, and a gap of the one cannot be told from a gap of the other.
     - ``list_tradifi``: whether perpetuals on stocks and metals, which have trading hours, are in the
       catalogue.
     - ``open_interest_interval_sec``: how often open interest is asked for; there is no stream of it.
@@ -33,6 +35,7 @@ class BinanceConfig:
     futures_trades: Literal["aggTrade", "trade"] = attrs.field(
         default="aggTrade", validator=in_(("aggTrade", "trade"))
     )
+    futures_day_ticker: bool = False
     list_tradifi: bool = False
     open_interest_interval_sec: float = attrs.field(default=60.0, validator=[ge(1.0), le(86_400.0)])
     symbols_per_connection: int = attrs.field(default=50, validator=[ge(1), le(MAX_STREAMS)])

@@ -68,7 +68,10 @@ def book_ticker(payload: bytes, now_us: int, instrument_of: InstrumentOf) -> Seq
 
 
 def day_ticker(payload: bytes, now_us: int, instrument_of: InstrumentOf) -> Sequence[MarketEvent]:
-    """``24hrTicker`` and ``24hrMiniTicker``."""
+    """``24hrTicker`` and ``24hrMiniTicker``: the last price and the volumes.
+
+    The best bid and ask of spot's are left out: they are up to a second old, and ``bookTicker`` has newer.
+    """
     told = decode(wire.DAY_TICKER, payload, "24hrTicker")
     if told.st == _COIN_MARGINED:
         return ()
@@ -77,13 +80,9 @@ def day_ticker(payload: bytes, now_us: int, instrument_of: InstrumentOf) -> Sequ
             instrument_of(told.s),
             told.E * US_PER_MS,
             now_us,
-            told.b or None,
-            told.B if told.b else None,
-            told.a or None,
-            told.A if told.a else None,
-            told.c or None,
-            told.v,
-            told.q,
+            last=told.c or None,
+            volume_24h=told.v,
+            quote_volume_24h=told.q,
         ),
     )
 

@@ -6,11 +6,12 @@ and accounts join with the private side.
 
 from __future__ import annotations
 
-import msgspec
+import re
+from email.utils import parsedate_to_datetime
 
 from ctcore.contracts.driver import HttpResponse, RateNotice
 from ctcore.errors import RateLimited, RequestRefused, UnknownInstrument, VenueError, VenueUnavailable
-from ctdaemon_binance.wire import ERROR_BODY
+from ctdaemon_binance.wire import ERROR_BODY, NOT_JSON
 
 ERROR_CODES: dict[int, type[VenueError]] = {
     -1000: VenueUnavailable,  # UNKNOWN
@@ -39,9 +40,11 @@ ERROR_CODES: dict[int, type[VenueError]] = {
 }
 """Any other code is :class:`RequestRefused` with a status below 500 and :class:`VenueUnavailable` above."""
 
-_PARK_SEC = {429: 60.0, 418: 120.0}
-"""Silence after a limit without ``Retry-After``: weights are counted by the minute, the shortest ban is
-two."""
+_PARK_SEC = {429: 60.0, 418: 120.0, 403: 300.0}
+"""Silence after a limit without ``Retry-After``: weights are counted by the minute, the shortest ban is two.
+403 is the firewall's, which does not say how long: going on would only prolong it."""
+
+_BANNED_UNTIL = re.compile(rb"banned until (\d{13})\b")
 
 _LONGEST_PARK_SEC = 3 * 86_400.0
 """The longest ban that is documented."""
@@ -53,7 +56,7 @@ def error_of(response: HttpResponse) -> VenueError | None:
         return None
     try:
         body = ERROR_BODY.decode(response.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NOT_JSON:
         return _by_status(response, 0, "")
     kind = ERROR_CODES.get(body.code)
     if response.status in _PARK_SEC or kind is None or kind is RateLimited:
@@ -72,11 +75,25 @@ def rate_notice(response: HttpResponse) -> RateNotice:
 
 
 def parked_sec(response: HttpResponse) -> float:
-    """Seconds of silence an answer 429 or 418 wants."""
+    """Seconds of silence an answer 429, 418 or 403 wants: ``Retry-After``, or the ban that the text tells,
+    reckoned from the answer's own ``Date``.
+    """
     text = response.headers.get("retry-after", "")
     if text.isascii() and text.isdigit():
         return min(float(text), _LONGEST_PARK_SEC)
-    return _PARK_SEC.get(response.status, 1.0)
+    least_sec = _PARK_SEC.get(response.status, 1.0)
+    until, answered_sec = _BANNED_UNTIL.search(response.body), _answered_sec(response)
+    if until is None or answered_sec is None:
+        return least_sec
+    return min(max(int(until[1]) / 1000 - answered_sec, 1.0), _LONGEST_PARK_SEC)
+
+
+def _answered_sec(response: HttpResponse) -> float | None:
+    """Seconds since 1970 by the venue's clock, which names the end of a ban too; whole seconds, cut off."""
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _by_status(

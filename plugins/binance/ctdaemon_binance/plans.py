@@ -23,9 +23,6 @@ from ctdaemon_binance.symbols import EXCHANGE, stream_symbol
 PARTS = {Market.SPOT: ("spot",), Market.FUTURES: ("futures_public", "futures_market")}
 PARTIAL_DEPTHS = (5, 10, 20)
 
-_BOOKS_FIRST = ("spot", "futures_public", "futures_market")
-"""The order of connecting: new sockets are rationed, and books take longest to be whole."""
-
 _PUBLIC_KINDS = ("bookTicker", "depth", "trade")
 """What a futures stream's kind begins with on the public socket; everything else is on the market socket."""
 
@@ -82,20 +79,15 @@ def make_plans(
             by_part.setdefault(part, {}).setdefault(symbol, []).append(subscription)
     return [
         _plan(part, number, urls[part], group, config)
-        for part in _BOOKS_FIRST if part in by_part
-        for number, group in enumerate(_groups(part, by_part[part], config), 1)
-    ]  # fmt: skip
+        for part, by_symbol in sorted(by_part.items())
+        for number, group in enumerate(_groups(part, by_symbol, config), 1)
+    ]
 
 
 def recorded_plan(market: Market, urls: Mapping[str, str], config: BinanceConfig) -> ConnectionPlan:
     """For recorded frames of a market, of whichever part."""
     part = PARTS[market][0]
     return attrs.evolve(_plan(part, 0, urls[part], (), config), any_instrument=True)
-
-
-def part_of(plan: ConnectionPlan) -> str:
-    """The part a plan was made for."""
-    return plan.part
 
 
 def _kinds(subscription: Subscription, market: Market, config: BinanceConfig) -> tuple[str, ...]:
@@ -106,7 +98,8 @@ def _kinds(subscription: Subscription, market: Market, config: BinanceConfig) ->
         case Channel.TRADE:
             return ("trade",) if market is Market.SPOT else (config.futures_trades,)
         case Channel.TICKER:
-            return ("bookTicker", "ticker")
+            with_day = market is Market.SPOT or config.futures_day_ticker
+            return ("bookTicker", "ticker") if with_day else ("bookTicker",)
         case Channel.CANDLE:
             return (f"kline_{subscription.interval}",)
         case Channel.MARK | Channel.FUNDING:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
+from loguru import logger
 
 from ctcore.contracts.driver import HttpRequest, HttpResponse
 from ctcore.errors import DecodeError
@@ -28,6 +29,9 @@ _INSTRUMENTS_WEIGHT = {Market.SPOT: 20, Market.FUTURES: 1}
 _INSTRUMENTS_TIMEOUT_SEC = 30.0
 """Spot's catalogue is some 15 MB."""
 
+_NAMED = 20
+"""How many odd rows a warning names."""
+
 _T = TypeVar("_T")
 
 
@@ -43,8 +47,24 @@ def build_instruments(base: str, market: Market) -> HttpRequest:
 
 
 def parse_instruments(response: HttpResponse) -> list[wire.SymbolRow]:
-    """Its rows; raises :class:`DecodeError`."""
-    return decode(wire.EXCHANGE_INFO, response.body, "instruments").symbols
+    """Its rows; those that cannot be read are left out with a warning. Raises :class:`DecodeError` if that is
+    every one.
+    """
+    rows: list[wire.SymbolRow] = []
+    odd: list[str] = []
+    wrong: DecodeError | None = None
+    for raw in decode(wire.EXCHANGE_INFO, response.body, "instruments").symbols:
+        try:
+            rows.append(decode(wire.SYMBOL_ROW, raw, "instruments"))
+        except DecodeError as error:
+            wrong = error
+            odd.append(_name_in(raw))
+    if wrong is not None:
+        if not rows:
+            raise wrong
+        names = ", ".join(odd[:_NAMED]) + (", ..." if len(odd) > _NAMED else "")
+        logger.warning("{}: {} rows left out ({}): {}", response.request.label, len(odd), names, wrong)
+    return rows
 
 
 def build_depth(base: str, market: Market, symbol: str, limit: int) -> HttpRequest:
@@ -72,12 +92,19 @@ def parse_open_interest(response: HttpResponse, instrument: InstrumentId, now_us
     return OpenInterest(instrument, told.time * US_PER_MS, now_us, told.openInterest)
 
 
-def decode(decoder: msgspec.json.Decoder[_T], data: bytes, kind: str) -> _T:
+def decode(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw, kind: str) -> _T:
     """Decode, or raise :class:`DecodeError` of this kind with the beginning of what could not be read."""
     try:
         return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(f"binance {kind}: {error}: {data[:160]!r}", kind=kind) from None
+    except wire.NOT_JSON as error:
+        raise DecodeError(f"binance {kind}: {error}: {bytes(data)[:160]!r}", kind=kind) from None
+
+
+def _name_in(row: msgspec.Raw) -> str:
+    try:
+        return str(wire.SYMBOL_NAME.decode(row).symbol)[:40]
+    except wire.NOT_JSON:
+        return "?"
 
 
 def _get(

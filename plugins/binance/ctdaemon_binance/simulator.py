@@ -43,6 +43,7 @@ from ctdaemon_binance.simulator_rest import RestCalls
 from ctdaemon_binance.simulator_rows import TABLE, Printer, ms
 from ctdaemon_binance.simulator_streams import Feed
 from ctdaemon_binance.symbols import EXCHANGE
+from ctdaemon_binance.wire import NOT_JSON
 
 _SOCKET = re.compile(r"(?:/(public|market|private))?/(ws|stream)(?:/(.*))?")
 _HOST = re.compile(r"^/[^/]*\.[^/]*(?=/)")
@@ -170,7 +171,7 @@ class BinanceSimulator(VenueServer):
         except msgspec.ValidationError as error:
             self._refuse(connection, 2, f"Invalid request: {error}", None)
             return
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_JSON as error:
             self._refuse(connection, 3, f"Invalid JSON: {error}", None)
             return
         try:

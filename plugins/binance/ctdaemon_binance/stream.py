@@ -31,7 +31,7 @@ from ctdaemon_binance.books import Books
 from ctdaemon_binance.config import BinanceConfig
 from ctdaemon_binance.dispatch import Dispatch, Read
 from ctdaemon_binance.names import Names
-from ctdaemon_binance.plans import PARTIAL_DEPTHS, Stream, part_of, part_streams
+from ctdaemon_binance.plans import PARTIAL_DEPTHS, Stream, part_streams
 from ctdaemon_binance.polling import Polling
 from ctdaemon_binance.subscribing import Subscribing
 
@@ -58,7 +58,7 @@ class BinanceSession(StreamSession):
         self._base = base
         self._names = names = Names(plan, catalogue)
         limit = config.spot_depth_limit if plan.market is Market.SPOT else config.futures_depth_limit
-        self._books = Books(plan.market, base, limit, names.instrument_of, plan.quiet_sec)
+        self._books = Books(plan.market, base, limit, names.instrument_of, plan.quiet_sec, self._restart)
         self._dispatch = Dispatch(plan.market, self._books, names, self._answered)
         self._readers: dict[bytes, Read] = {}
         self._subscribing = Subscribing(plan.send_interval_sec)
@@ -109,7 +109,8 @@ class BinanceSession(StreamSession):
             interest = rest.parse_open_interest(response, instrument, now_us)
             self._polling.answered(instrument, now_us)
             return (interest,)
-        return self._books.fetched(instrument, rest.parse_depth(response, instrument, now_us), now_us)
+        snapshot = rest.parse_depth(response, instrument, now_us)
+        return self._books.fetched(fetch.purpose, instrument, snapshot, now_us)
 
     def fetch_failed(self, fetch: Fetch, error: CtcoreError, now_us: int) -> Iterable[Effect]:
         """Ask again later, unless the venue does not know the symbol."""
@@ -122,7 +123,7 @@ class BinanceSession(StreamSession):
         if isinstance(error, UnknownInstrument):
             self._books.refuse(self._names.symbol_of(instrument))
             return (_refusal(instrument, Channel.ORDERBOOK, str(error), now_us),)
-        return self._books.fetch_failed(instrument, now_us)
+        return self._books.fetch_failed(fetch.purpose, instrument, now_us)
 
     def resync(self, instrument: InstrumentId, reason: GapReason, now_us: int) -> Iterable[Effect]:
         """Somebody found a book wrong."""
@@ -149,10 +150,22 @@ class BinanceSession(StreamSession):
         """Only those that this connection's part carries; one stream may serve several subscriptions."""
         for wanted in self._plan.subscriptions:
             symbol = self._names.symbol_of(wanted.instrument)
-            for stream in part_streams(part_of(self._plan), (wanted,), symbol, config):
+            for stream in part_streams(self._plan.part, (wanted,), symbol, config):
                 self._streams.setdefault(stream.name, []).append(stream)
                 if wanted.channel is Channel.ORDERBOOK:
-                    self._books.expect(symbol, window=wanted.depth if wanted.depth in PARTIAL_DEPTHS else 0)
+                    window = wanted.depth if wanted.depth in PARTIAL_DEPTHS else 0
+                    self._books.expect(symbol, window=window, levels=wanted.depth)
+
+    def _restart(self, symbol: str, now_us: int) -> Iterable[Effect]:
+        """Open the stream of a book anew: it died while its socket lives."""
+        return [
+            send
+            for name, streams in self._streams.items()
+            for stream in streams
+            if stream.subscription.channel is Channel.ORDERBOOK
+            and self._names.symbol_of(stream.subscription.instrument) == symbol
+            for send in self._subscribing.restart(name, now_us)
+        ]
 
     def _answered(self, head: wire.Head, now_us: int) -> Iterable[Effect]:
         """The answer to one of our requests; a refused stream is a gap of its channel that never ends."""
@@ -179,7 +192,7 @@ def _is_data_of(payload: bytes, frame: bytes) -> bool:
     """Whether ``payload`` is the frame's ``data``: a key after it would have misled the cut."""
     try:
         return bytes(wire.HEAD.decode(frame).data) == payload
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except wire.NOT_JSON:
         return True
 
 

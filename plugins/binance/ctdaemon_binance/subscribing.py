@@ -41,6 +41,10 @@ class Subscribing:
             for start in range(0, len(streams), STREAMS_PER_FRAME)
         ]
 
+    def restart(self, stream: str, now_us: int) -> list[Send]:
+        """Unsubscribe and subscribe a stream that died."""
+        return [self._send((stream,), now_us, "UNSUBSCRIBE"), self._send((stream,), now_us)]
+
     def acknowledged(self, request_id: object) -> tuple[str, ...]:
         """The streams that this answer confirms; none for a request that is not ours."""
         return self._open.pop(request_id, ()) if isinstance(request_id, int) else ()
@@ -57,10 +61,11 @@ class Subscribing:
         """A request waits for its answer beyond all patience."""
         return bool(self._open) and now_us > self._deadline_us
 
-    def _send(self, streams: tuple[str, ...], now_us: int) -> Send:
+    def _send(self, streams: tuple[str, ...], now_us: int, method: str = "SUBSCRIBE") -> Send:
+        """An answer to UNSUBSCRIBE confirms and refuses no stream."""
         request_id, self._next_id = self._next_id, self._next_id + 1
-        self._open[request_id] = streams
+        self._open[request_id] = streams if method == "SUBSCRIBE" else ()
         patience_us = int(ACK_SEC * US_PER_SEC) + len(self._open) * self._interval_us
         self._deadline_us = max(self._deadline_us, now_us + patience_us)
-        frame = {"method": "SUBSCRIBE", "params": streams, "id": request_id}
+        frame = {"method": method, "params": streams, "id": request_id}
         return Send(msgspec.json.encode(frame).decode())

@@ -14,6 +14,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that are not what it reads; brackets nested too deep are the last."""
+
 Price = Annotated[float, Meta(gt=0, le=1e15)]
 Quantity = Annotated[float, Meta(ge=0, le=1e18)]
 Volume = Annotated[float, Meta(ge=0, le=1e24)]
@@ -125,8 +128,8 @@ class AggTrade(Struct):
 class DayTicker(Struct):
     """Rolling 24 hours: ``{"e":"24hrTicker","E":..,"s":"BNBBTC","c":"0.0025","v":"10000","q":"18",...}``.
 
-    Spot adds the best bid and ask ``b B a A``. ``24hrMiniTicker`` has no more than c, v, q; ``1hTicker`` and
-    its like are of another window.
+    Spot adds the best bid and ask ``b B a A``, which are not read. ``24hrMiniTicker`` has no more than c, v,
+    q; ``1hTicker`` and its like are of another window.
     """
 
     s: Name
@@ -134,10 +137,6 @@ class DayTicker(Struct):
     c: Quantity
     v: Volume
     q: Volume
-    b: Quantity | None = None
-    B: Quantity | None = None
-    a: Quantity | None = None
-    A: Quantity | None = None
     st: int = 1
 
 
@@ -242,10 +241,16 @@ class SymbolRow(Struct, rename="camel"):
     quantity_precision: int | None = None
 
 
-class ExchangeInfo(Struct):
-    """The catalogue of a market."""
+class SymbolName(Struct):
+    """What is left of a :class:`SymbolRow` that cannot be read."""
 
-    symbols: list[SymbolRow]
+    symbol: Any = None
+
+
+class ExchangeInfo(Struct):
+    """The catalogue of a market; each row is decoded by itself, so that an odd one costs no other."""
+
+    symbols: list[msgspec.Raw]
 
 
 class ErrorBody(Struct):
@@ -268,4 +273,6 @@ MARK_PRICE = msgspec.json.Decoder(MarkPrice, strict=False)
 FORCE_ORDER = msgspec.json.Decoder(ForceOrder, strict=False)
 OPEN_INTEREST = msgspec.json.Decoder(OpenInterest, strict=False)
 EXCHANGE_INFO = msgspec.json.Decoder(ExchangeInfo, strict=False)
+SYMBOL_ROW = msgspec.json.Decoder(SymbolRow, strict=False)
+SYMBOL_NAME = msgspec.json.Decoder(SymbolName)
 ERROR_BODY = msgspec.json.Decoder(ErrorBody, strict=False)

@@ -6,6 +6,7 @@
 4. ``seqId < prevSeqId`` is a reset after maintenance; it chains by ``prevSeqId`` too.
 5. Any other ``prevSeqId`` is a hole: unsubscribe and subscribe, for a duplicate subscribe brings no new
    snapshot. What is still under way of the old subscription, until the new one is acknowledged, is of no use.
+   Patience with the new snapshot begins with the acknowledgement: the request may wait its turn before it.
 6. The venue announced (2026-02) snapshots by REST alone. So: when the first message after the
    acknowledgement is an update, or none comes in a few seconds, updates wait, ``GET /market/books`` seeds
    the book, and holes are mended by asking it again, until a snapshot is seen in the stream.
@@ -24,7 +25,7 @@ from ctcore.model.market import BookDelta, BookSnapshot, GapReason
 from ctcore.model.time import US_PER_SEC
 from ctdaemon_okx.channels import FULL_BOOK
 from ctdaemon_okx.checksum import TextBook
-from ctdaemon_okx.wire import BOOK, BOOK_TEXT, Arg, BookRow
+from ctdaemon_okx.wire import BOOK, BOOK_TEXT, Arg, BookRow, TextRow
 
 Resubscribe = Callable[[Arg], Iterable[Effect]]
 Seed = Callable[[InstrumentId, str, float], Iterable[Effect]]
@@ -71,6 +72,11 @@ class OkxBook:
                                   quiet_sec=max(quiet_sec, QUIET_FULL_SEC) if self._full else quiet_sec)
 
     @property
+    def awaiting(self) -> bool:
+        """A snapshot is needed and not here."""
+        return self._awaiting
+
+    @property
     def settled(self) -> bool:
         """Nothing more is waited for: the book is in sync, or will never come."""
         return self.refused or self._stream.in_sync
@@ -97,7 +103,13 @@ class OkxBook:
                 asks = [(level.price, level.quantity) for level in row.asks]
                 delta = BookDelta(self.instrument, row.ts * 1_000, now_us, seq, previous, seq, bids, asks)
                 return self._stream.delta(delta, now_us)
-        return [effect for row in rows for effect in self._row(frame, message.action, row, now_us)]
+        # Texts are read before any row counts: a row that cannot be read must not pass for applied.
+        texts = [None] * len(rows) if self._text is None else BOOK_TEXT.decode(frame).data
+        return [
+            effect
+            for row, text in zip(rows, texts, strict=True)
+            for effect in self._row(message.action, row, text, now_us)
+        ]
 
     def fetched(self, snapshot: BookSnapshot, now_us: int) -> Iterable[Effect]:
         """The answer to ``seed``; of no use when a snapshot came in the stream meanwhile."""
@@ -125,6 +137,8 @@ class OkxBook:
             self._due_us, self._delay_sec = now_us + int(self._delay_sec * US_PER_SEC), 0.0
         if self._due_us is not None:
             return self._overdue() if now_us >= self._due_us else ()
+        if self._awaiting and not self._acknowledged:
+            return ()
         self._late = self._awaiting
         effects = self._stream.tick(now_us)
         self._late = False
@@ -134,7 +148,9 @@ class OkxBook:
         self._due_us = None
         return self._resubscribe(self.arg)
 
-    def _row(self, frame: bytes, action: str | None, row: BookRow, now_us: int) -> Iterable[Effect]:
+    def _row(
+        self, action: str | None, row: BookRow, text: TextRow | None, now_us: int
+    ) -> Iterable[Effect]:
         seq, previous = row.seq, row.previous
         if seq is None or (previous is None and not self._full):
             raise OutdatedFormat(f"{self.arg.channel} {self.arg.symbol}: the form without sequence ids")
@@ -142,14 +158,11 @@ class OkxBook:
         asks = [(level.price, level.quantity) for level in row.asks]
         if previous is None or action == "snapshot" or (action is None and previous == -1):
             snapshot = BookSnapshot(self.instrument, row.ts * 1_000, now_us, seq, bids, asks)
-            return self._verified(frame, row, self._snapshot(snapshot, now_us), now_us)
+            return self._verified(row, text, self._snapshot(snapshot, now_us), now_us)
         delta = BookDelta(self.instrument, row.ts * 1_000, now_us, seq, previous, seq, bids, asks)
         if self._awaiting:
             self._early_update()
-        effects = self._stream.delta(delta, now_us)
-        if self._text is None:
-            return effects
-        return self._verified(frame, row, effects, now_us)
+        return self._verified(row, text, self._stream.delta(delta, now_us), now_us)
 
     def _snapshot(self, snapshot: BookSnapshot, now_us: int) -> Iterable[Effect]:
         """Steps 1 and 7: a snapshot in the stream makes whatever waited useless, and ends seeding."""
@@ -157,7 +170,7 @@ class OkxBook:
         stream.sequence.forget_waiting()
         stream.sequence.rule = PREVIOUS_ID
         stream.snapshot_in_stream = True
-        self._awaiting = False
+        self._awaiting, self._acknowledged = False, True
         self._delay_sec, self._due_us = 0.0, None
         return stream.snapshot(snapshot, now_us)
 
@@ -186,14 +199,12 @@ class OkxBook:
         return self._resubscribe(self.arg)
 
     def _verified(
-        self, frame: bytes, row: BookRow, effects: Iterable[Effect], now_us: int
+        self, row: BookRow, told: TextRow | None, effects: Iterable[Effect], now_us: int
     ) -> Iterable[Effect]:
-        """Compare checksums where that is wanted. The venue sends one row a frame; of several the last is
-        compared."""
+        """Compare checksums where that is wanted; a row that was not applied says nothing."""
         text = self._text
-        if text is None or not self._stream.in_sync:
+        if text is None or told is None or not effects or not self._stream.in_sync:
             return effects
-        told = BOOK_TEXT.decode(frame).data[-1]
         if row.previous in (None, -1):
             text.replace(told)
         else:

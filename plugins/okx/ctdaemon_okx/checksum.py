@@ -34,11 +34,11 @@ class TextBook:
     def update(self, row: TextRow) -> None:
         """Apply absolute sizes; a size of zero deletes."""
         for side, levels in ((self._bids, row.bids), (self._asks, row.asks)):
-            for price, size, _, _ in levels:
-                if float(size):
-                    side[float(price)] = f"{price}:{size}"
+            for level in levels:
+                if float(level.size):
+                    side[float(level.price)] = f"{level.price}:{level.size}"
                 else:
-                    side.pop(float(price), None)
+                    side.pop(float(level.price), None)
 
     def checksum(self) -> int:
         """The value the venue would send now."""

@@ -73,7 +73,7 @@ STREAM_CODES: dict[str, StreamFault] = {
     "50001": StreamFault.RECONNECT,  # service unavailable
     "50026": StreamFault.RECONNECT,  # system error
 }  # fmt: skip
-"""Code of an ``event: error``; one that is not here is only reported."""
+"""Code of an ``event: error``; one that is not here refuses what it speaks of."""
 
 MAINTENANCE_NOTICE = "64008"
 """``event: notice`` about 60 s before the venue closes the connection for an upgrade."""

@@ -3,9 +3,11 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import urlencode
+
+from loguru import logger
 
 from ctcore.contracts.driver import HttpRequest, HttpResponse, RateLimit
 from ctcore.errors import DecodeError, OutdatedFormat
@@ -13,7 +15,7 @@ from ctcore.model.ids import InstrumentId
 from ctcore.model.instrument import Instrument
 from ctcore.model.market import BookSnapshot
 from ctdaemon_okx.symbols import parse_instrument
-from ctdaemon_okx.wire import BOOK, INSTRUMENTS, NOT_JSON
+from ctdaemon_okx.wire import BOOK, INSTRUMENT, INSTRUMENTS, NOT_JSON, name_of
 
 RATE_LIMITS = (
     RateLimit("public/instruments", 20, 2.0),
@@ -24,6 +26,8 @@ RATE_LIMITS = (
 DEMO_HEADERS: Mapping[str, str] = {"x-simulated-trading": "1"}
 """The demo environment shares its REST host with the live one; this header tells them apart."""
 
+_ODD_NAMED = 5
+
 Shape = TypeVar("Shape")
 
 
@@ -33,9 +37,26 @@ def build_instruments(base_url: str, inst_type: str, headers: Mapping[str, str])
 
 
 def parse_instruments(response: HttpResponse) -> list[Instrument]:
-    """Its answer, without the rows of products ctcore does not serve."""
+    """Its answer, without the rows of products ctcore does not serve.
+
+    An odd row is skipped with a warning, for the others are as good as ever; raises :class:`DecodeError` when
+    every row is odd.
+    """
     rows = _decode(INSTRUMENTS.decode, response, "instruments").data
-    return [found for found in map(parse_instrument, rows) if found is not None]
+    found: list[Instrument] = []
+    odd: list[str] = []
+    for row in rows:
+        try:
+            instrument = parse_instrument(INSTRUMENT.decode(row))
+        except NOT_JSON as error:
+            odd.append(f"instrument {name_of(row)}: {error}")
+        except DecodeError as error:
+            odd.append(str(error))
+        else:
+            if instrument is not None:
+                found.append(instrument)
+    _tell_odd(odd, len(rows), response.request.label)
+    return found
 
 
 def build_book(base_url: str, symbol: str, depth: int, headers: Mapping[str, str]) -> HttpRequest:
@@ -55,6 +76,17 @@ def parse_book(response: HttpResponse, instrument: InstrumentId, now_us: int) ->
     bids = [(level.price, level.quantity) for level in row.bids]
     asks = [(level.price, level.quantity) for level in row.asks]
     return BookSnapshot(instrument, row.ts * 1_000, now_us, row.seq, bids, asks)
+
+
+def _tell_odd(odd: Sequence[str], count: int, label: str) -> None:
+    """Warn of the rows that were skipped, the first of them by name."""
+    if not odd:
+        return
+    more = f"; and {len(odd) - _ODD_NAMED} more" if len(odd) > _ODD_NAMED else ""
+    text = f"{label}: {len(odd)} of {count} rows make no sense: {'; '.join(odd[:_ODD_NAMED])}{more}"
+    if len(odd) == count:
+        raise DecodeError(text, kind="instruments")
+    logger.warning("{}; skipped", text)
 
 
 def _get(

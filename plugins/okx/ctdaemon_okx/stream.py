@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import partial
 
+from msgspec import structs
+
 from ctcore.contracts.driver import (
     BookStatistics,
     Close,
@@ -44,12 +46,12 @@ from ctdaemon_okx.faults import MAINTENANCE_NOTICE, STREAM_CODES, StreamFault
 from ctdaemon_okx.ledger import Ledger
 from ctdaemon_okx.rest import build_book, parse_book
 from ctdaemon_okx.symbols import instrument_of, listed_symbol
-from ctdaemon_okx.wire import HEAD, NOT_JSON, Arg, Head, anything
+from ctdaemon_okx.wire import HEAD, NOT_JSON, Arg, Head, anything, head_of
 
 _SEED = "seed"
 _ROUTES = 20_000
 _NAMED = re.compile(r'channel[\s":\\]+([\w-]+)[\s",\\]+(instId|instType)[\s":\\]+([A-Z0-9_-]+)')
-_NOTED = frozenset({"login", "unsubscribe", "channel-conn-count", "channel-conn-count-error"})
+_NOTED = ("login", "unsubscribe", "channel-conn-count")  # the last has variants with endings
 
 
 class OkxSession(StreamSession):
@@ -72,7 +74,10 @@ class OkxSession(StreamSession):
         self._config = config
         self._rest_url = rest_url
         self._rest_headers = rest_headers
-        self._ledger = Ledger(config.request_bytes, config.ack_timeout_sec)
+        self._ledger = Ledger(config.request_bytes, config.ack_timeout_sec, plan.send_interval_sec)
+        self._anew: dict[Arg, None] = {}
+        self._gathering = False
+        self._refusals: dict[Arg, list[Gap]] = {}
         self._routes: dict[bytes, Handler] = {}
         self._handlers: dict[Arg, Handler] = {}
         self._books: dict[Arg, OkxBook] = {}
@@ -121,12 +126,11 @@ class OkxSession(StreamSession):
         if now_us - self._quiet_us >= self._config.ping_after_sec * US_PER_SEC:
             self._quiet_us = now_us
             effects.append(Send("ping"))
+        self._gathering = True
         for book in self._books.values():
             effects += book.tick(now_us)
-        late = self._ledger.overdue(now_us)
-        if late is not None and not self._plan.any_instrument:
-            effects.append(Close(f"{late.channel} {late.symbol or late.inst_type} was never acknowledged"))
-        return effects
+        self._gathering = False
+        return [*effects, *self._ask_anew(), *self._overdue(now_us)]
 
     def fetched(self, fetch: Fetch, response: HttpResponse, now_us: int) -> Iterable[Effect]:
         """A book to seed with; an answer that makes no sense counts as a failure and is asked for again."""
@@ -177,7 +181,7 @@ class OkxSession(StreamSession):
         """Pongs, events, and data frames met for the first time or written in another way."""
         if frame == b"pong":
             return (Control("pong", {}),)
-        head = HEAD.decode(frame)
+        head = head_of(frame)
         if head.event:
             return self._event(head, frame, now_us)
         if head.arg is None or not head.data:
@@ -211,51 +215,85 @@ class OkxSession(StreamSession):
         control = Control(head.event, anything(frame))
         match head.event:
             case "subscribe":
-                if head.arg is not None:
-                    self._acknowledged(head.arg, now_us)
-                return (control,)
+                return (control,) if head.arg is None else [control, *self._acknowledged(head.arg, now_us)]
             case "error":
                 return [control, *self._failed(head, now_us)]
             case "notice":
                 return [control, Retire(head.msg)] if head.code == MAINTENANCE_NOTICE else (control,)
-            case event if event in _NOTED:
+            case event if event.startswith(_NOTED):
                 return (control,)
             case event:
                 raise DecodeError(f"{self._plan.name}: unknown event {event[:60]!r}", kind="event")
 
-    def _acknowledged(self, arg: Arg, now_us: int) -> None:
-        self._ledger.settle(arg)
+    def _acknowledged(self, arg: Arg, now_us: int) -> Iterable[Effect]:
+        """The subscription stands; what counted as refused does not when its acknowledgement was late."""
+        if arg in self._args:
+            self._ledger.acknowledged(arg, now_us)
         book = self._books.get(arg)
         if book is not None:
+            book.refused = False
             book.acknowledged(now_us)
+        gaps = self._refusals.pop(arg, ())
+        return [structs.replace(gap, exchange_us=now_us, received_us=now_us, end_us=now_us) for gap in gaps]
 
     def _failed(self, head: Head, now_us: int) -> Iterable[Effect]:
-        """An error event: it names its channel in its text, or stands for the whole request of its id."""
+        """An error event: it names its channel in its text, or stands for the whole request of its id.
+
+        Codes that are not listed refuse too: reconnecting because of one channel would take all others down.
+        """
         fault = STREAM_CODES.get(head.code)
         if fault is StreamFault.RECONNECT:
             return (Close(f"error {head.code}: {head.msg}"),)
-        if fault is None:
+        if self._ledger.is_unsubscribe(head.id):
             return ()
         named = _named(head.msg)
         args = [named] if named is not None and named in self._args else self._ledger.pending_of(head.id)
-        return [gap for arg in args for gap in self._refused(arg, head, now_us)]
+        effects: list[Effect] = []
+        for arg in args:
+            self._ledger.refused(arg, now_us)
+            effects += self._refused(arg, f"error {head.code}: {head.msg}", now_us)
+        return effects
 
-    def _refused(self, arg: Arg, head: Head, now_us: int) -> Iterable[Effect]:
-        self._ledger.settle(arg)
+    def _overdue(self, now_us: int) -> Iterable[Effect]:
+        """What is not acknowledged in time is refused; a venue that answers nothing at all is given up."""
+        effects: list[Effect] = []
+        for arg in self._ledger.overdue(now_us):
+            if self._ledger.deaf(arg):
+                effects.append(Close(f"{arg.channel} {arg.symbol or arg.inst_type} was never acknowledged"))
+                break
+            self._ledger.give_up(arg)
+            effects += self._refused(arg, "never acknowledged", now_us)
+        return effects
+
+    def _refused(self, arg: Arg, why: str, now_us: int) -> Iterable[Effect]:
         book = self._books.get(arg)
         if book is not None:
             book.refused = True
         channel = channel_of(arg.channel)
         instrument = self._args.get(arg)
         missed = list(self._liquidated.values()) if instrument is None else [instrument]
-        why = f"{arg.channel} {arg.symbol or arg.inst_type}: error {head.code}: {head.msg}"
-        if channel is None:
+        why = f"{arg.channel} {arg.symbol or arg.inst_type}: {why}"
+        if channel is None or arg in self._refusals:
             return ()
-        return [Gap(each, now_us, now_us, channel, GapReason.REFUSED, now_us, None, why) for each in missed]
+        gaps = [Gap(each, now_us, now_us, channel, GapReason.REFUSED, now_us, None, why) for each in missed]
+        self._refusals[arg] = gaps
+        return gaps
 
     def _resubscribe(self, arg: Arg) -> Iterable[Effect]:
-        """A new snapshot of one book; a fresh connection when this one's hour is used up."""
-        requests = self._ledger.resubscribe(arg, self._now_us)
+        """A new snapshot of one book: the first between two ticks at once, the others with the tick."""
+        self._anew[arg] = None
+        if self._gathering:
+            return ()
+        self._gathering = True
+        return self._ask_anew()
+
+    def _ask_anew(self) -> Iterable[Effect]:
+        """New snapshots of what still needs one; a fresh connection when this one's hour is used up."""
+        args = [arg for arg in self._anew if self._books[arg].awaiting]
+        self._anew.clear()
+        if not args:
+            return ()
+        requests = self._ledger.resubscribe(args, self._now_us)
         return requests or (Close("480 subscribe requests an hour are used up"),)
 
     def _seed(self, instrument: InstrumentId, symbol: str, delay_sec: float) -> Iterable[Effect]:

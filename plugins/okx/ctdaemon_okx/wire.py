@@ -83,11 +83,18 @@ class BookFrame(Struct, gc=False):
     action: Literal["snapshot", "update"] | None = None
 
 
+class TextLevel(Struct, array_like=True, gc=False):
+    """The same level with its strings as sent; whatever follows them is not read."""
+
+    price: str
+    size: str
+
+
 class TextRow(Struct):
     """The same row with its strings as sent, for checksums."""
 
-    bids: list[tuple[str, str, str, str]]
-    asks: list[tuple[str, str, str, str]]
+    bids: list[TextLevel]
+    asks: list[TextLevel]
 
 
 class TextFrame(Struct):
@@ -246,7 +253,18 @@ class _Liquidations(Struct):
 
 
 class _Instruments(Struct):
-    data: list[InstrumentRow]
+    data: list[Raw]
+
+
+class _Named(Struct, rename={"symbol": "instId"}):
+    symbol: str
+
+
+class _Event(Struct):
+    event: str
+    id: Any = ""
+    code: Any = ""
+    msg: Any = ""
 
 
 class _Envelope(Struct):
@@ -266,12 +284,41 @@ FUNDINGS = msgspec.json.Decoder(_Fundings, strict=False)
 INTERESTS = msgspec.json.Decoder(_Interests, strict=False)
 LIQUIDATIONS = msgspec.json.Decoder(_Liquidations, strict=False)
 INSTRUMENTS = msgspec.json.Decoder(_Instruments)
+INSTRUMENT = msgspec.json.Decoder(InstrumentRow)
 REQUEST = msgspec.json.Encoder()
+_NAMED = msgspec.json.Decoder(_Named)
+_EVENT = msgspec.json.Decoder(_Event)
 _ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
 _ANYTHING = msgspec.json.Decoder(dict[str, Any])
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding bytes from outside may raise; callers turn it into :class:`DecodeError`."""
+
+
+def head_of(frame: bytes) -> Head:
+    """What a frame is. An event whose other fields are of unexpected types is still that event."""
+    try:
+        return HEAD.decode(frame)
+    except msgspec.ValidationError:
+        try:
+            event = _EVENT.decode(frame)
+        except msgspec.ValidationError:
+            event = _Event("")
+        if not event.event:
+            raise
+        return Head(event.event, id=_text(event.id), code=_text(event.code), msg=_text(event.msg))
+
+
+def _text(field: Any) -> str:
+    return "" if field is None else str(field)
+
+
+def name_of(row: Raw) -> str:
+    """The ``instId`` of a catalogue row that may be odd otherwise."""
+    try:
+        return _NAMED.decode(row).symbol
+    except NOT_JSON:
+        return "without instId"
 
 
 def envelope(body: bytes) -> tuple[str, str]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import zlib
+from collections.abc import Callable, Iterable
+from typing import Any
 
+import attrs
 import pytest
 from ctdaemon_okx.config import OkxConfig
+from ctdaemon_okx.driver import ENVIRONMENTS, OkxDriver
 from ctdaemon_okx.stream import OkxSession
 
-from ctcore.contracts.driver import Close, Control, Fetch, Send
-from ctcore.errors import OutdatedFormat, VenueUnavailable
-from ctcore.model.ids import Channel, Subscription
+from ctcore.contracts.driver import Close, Control, Effect, Fetch, Send
+from ctcore.errors import DecodeError, OutdatedFormat, VenueUnavailable
+from ctcore.model.ids import Channel, Market, Subscription
+from ctcore.model.instrument import Catalogue
 from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason
 
 from .frames import Open, ack, answer, book, frame, one, only, rest_book, spot
@@ -181,25 +187,96 @@ def test_a_late_books5_is_asked_for_anew_and_never_seeded(open_session: Open) ->
     assert any('"unsubscribe"' in send.data for send in only(effects, Send))
 
 
-def test_the_hourly_budget_of_requests_ends_in_a_fresh_connection(open_session: Open) -> None:
-    symbols = ["BTC-USDT", "ETH-USDT", "SOL-USDT"]
+def synced_books(open_session: Open, count: int, **config: Any) -> tuple[OkxSession, list[str]]:
+    """That many books of one connection, each at sequence id 100."""
+    symbols = [f"C{n}-USDT" for n in range(count)]
     wanted = [Subscription(spot(symbol.replace("-", "/")), Channel.ORDERBOOK) for symbol in symbols]
-    session = open_session(*wanted)
+    session = open_session(*wanted, config=OkxConfig(**config))
     for symbol in symbols:
         session.received(ack("books", symbol), 2)
         session.received(book("snapshot", -1, 100, symbol=symbol), 3)
+    assert session.ready
+    return session, symbols
+
+
+def confirm(session: OkxSession, effects: Iterable[Effect], now_us: int) -> None:
+    """Acknowledge whatever was subscribed to, and send its snapshot."""
+    for request in (json.loads(send.data) for send in only(effects, Send) if send.data != "ping"):
+        for arg in request["args"] if request["op"] == "subscribe" else ():
+            session.received(ack("books", arg["instId"]), now_us)
+            session.received(book("snapshot", -1, 100, symbol=arg["instId"]), now_us)
+
+
+def test_many_books_found_wrong_at_once_are_asked_for_together(open_session: Open) -> None:
+    session, symbols = synced_books(open_session, 28)
+    effects = [e for s in symbols for e in session.resync(spot(s.replace("-", "/")), GapReason.HANDOVER, 4)]
+    assert len(only(effects, Gap)) == 28
+    assert len(only(effects, Send)) == 2  # the first is asked for at once
+    gathered = only(session.tick(1_000_000), Send)
+    assert [json.loads(send.data)["op"] for send in gathered] == ["unsubscribe", "subscribe"]
+    assert [len(json.loads(send.data)["args"]) for send in gathered] == [27, 27]
+    confirm(session, [*effects, *gathered], 1_500_000)
+    assert session.ready
+    assert not list(session.tick(9_000_000))
+
+
+def test_requests_for_many_books_are_bounded_in_bytes(open_session: Open) -> None:
+    session, symbols = synced_books(open_session, 28, request_bytes=1_000)
+    for symbol in symbols:
+        session.resync(spot(symbol.replace("-", "/")), GapReason.HANDOVER, 4)
+    sends = only(session.tick(1_000_000), Send)
+    assert [json.loads(send.data)["op"] for send in sends] == ["unsubscribe"] * 2 + ["subscribe"] * 2
+    assert all(len(send.data) < 1_100 for send in sends)
+
+
+def test_a_request_that_waits_its_turn_is_neither_late_nor_a_reason_to_seed(open_session: Open) -> None:
+    session, symbols = synced_books(
+        open_session, 28, request_bytes=1_000, send_interval_sec=5, seed_after_sec=3, ack_timeout_sec=15)
+    for symbol in symbols:
+        session.resync(spot(symbol.replace("-", "/")), GapReason.HANDOVER, 2_000_000)
+    sends = only(session.tick(3_000_000), Send)  # the last of them leaves at 27 s
+    for second in range(4, 27):
+        for symbol in symbols[:20]:
+            session.received(ack("books", symbol), second * 1_000_000)
+            session.received(book("snapshot", -1, 200, symbol=symbol), second * 1_000_000)
+        assert not list(session.tick(second * 1_000_000))
+    confirm(session, sends, 28_000_000)
+    assert session.ready
+
+
+def test_patience_with_a_snapshot_begins_with_the_acknowledgement(synced: OkxSession) -> None:
+    synced.resync(BTC, GapReason.CROSSED, 2_000_000)
+    assert not only(synced.tick(9_000_000), Fetch)
+    synced.received(ack("books", "BTC-USDT"), 10_000_000)
+    assert not only(synced.tick(12_900_000), Fetch)
+    assert only(synced.tick(13_100_000), Fetch)
+
+
+def test_the_plan_says_how_long_a_book_may_be_silent() -> None:
+    driver = OkxDriver(ENVIRONMENTS["live"])
+    (plan,) = driver.plan({BOOK}, {})
+    session = driver.session(attrs.evolve(plan, quiet_sec=200.0), Catalogue("okx", Market.SPOT))
+    session.connected(1)
+    session.received(ack("books", "BTC-USDT"), 2)
+    session.received(book("snapshot", -1, 100, [("9", "1")]), 3)
+    assert all(send.data == "ping" for send in only(session.tick(199_000_000), Send))
+    assert any("unsubscribe" in send.data for send in only(session.tick(201_000_000), Send))
+
+
+def test_the_hourly_budget_of_requests_ends_in_a_fresh_connection(open_session: Open) -> None:
+    session, symbols = synced_books(open_session, 5)
     sent, closed = 1, False
-    for now_us in range(0, 3_600_000_000, 1_000_000):
-        for symbol in symbols:
-            effects = [*session.received(book("update", 500, 501, symbol=symbol), now_us)]
-            effects += session.tick(now_us)
-            for send in only(effects, Send):
-                sent += 1
-                for asked in symbols:
-                    if f'"subscribe","args":[{{"channel":"books","instId":"{asked}"' in send.data:
-                        session.received(ack("books", asked), now_us)
-                        session.received(book("snapshot", -1, 100, symbol=asked), now_us)
-            closed = closed or bool(only(effects, Close))
+    for second in range(1, 3_600):
+        now_us = second * 1_000_000
+        effects = [*session.tick(now_us)]
+        symbol = symbols[second % 61 // 12] if second % 61 % 12 == 0 and second % 61 < 60 else ""
+        if symbol:  # each book breaks once in 61 s, and alone: nothing can be asked for together
+            effects += session.received(book("update", 500, 501, symbol=symbol), now_us)
+        sent += len([send for send in only(effects, Send) if send.data != "ping"])
+        closed = closed or bool(only(effects, Close))
+        if closed:
+            break
+        confirm(session, effects, now_us)
     assert closed
     assert 470 < sent <= 480
 
@@ -240,6 +317,33 @@ def test_checksums_are_compared_where_wanted_and_sent(open_session: Open) -> Non
     assert not only(session.received(book("update", 101, 102, [("7.0", "1")]), 5), Gap)  # 0 is never compared
     (gap,) = only(session.received(book("update", 102, 103, [("6.0", "1")], checksum=1), 6), Gap)
     assert gap.reason is GapReason.CHECKSUM
+
+
+def with_levels(frame_: bytes, extend: Callable[[list[Any]], list[Any]]) -> bytes:
+    message = json.loads(frame_)
+    for side in ("bids", "asks"):
+        message["data"][0][side] = [extend(level) for level in message["data"][0][side]]
+    return json.dumps(message).encode()
+
+
+def test_checksums_do_not_mind_longer_rows(open_session: Open) -> None:
+    session = open_session(BOOK, config=OkxConfig(validate_checksum=True))
+    session.received(ack("books", "BTC-USDT"), 2)
+    session.received(book("snapshot", -1, 100, [("9.0", "1.50")], checksum=crc("9.0:1.50")), 3)
+    longer = with_levels(
+        book("update", 100, 101, [("8.0", "1")], checksum=crc("9.0:1.50:8.0:1")), lambda level: [*level, "0"])
+    assert [type(effect) for effect in session.received(longer, 4)] == [BookDelta]
+
+
+def test_a_row_whose_texts_cannot_be_read_does_not_pass_for_applied(open_session: Open) -> None:
+    session = open_session(BOOK, config=OkxConfig(validate_checksum=True))
+    session.received(ack("books", "BTC-USDT"), 2)
+    session.received(book("snapshot", -1, 100, [("9.0", "1.50")]), 3)
+    numbers = with_levels(book("update", 100, 101, [("8.0", "1")]), lambda level: [float(level[0]), 1.0])
+    with pytest.raises(DecodeError):
+        session.received(numbers, 4)
+    (gap,) = only(session.received(book("update", 101, 102, [("7.0", "1")]), 5), Gap)
+    assert gap.reason is GapReason.SEQUENCE
 
 
 def test_checksums_are_ignored_by_default(synced: OkxSession) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ctdaemon_okx.config import OkxConfig
 from ctdaemon_okx.driver import ENVIRONMENTS, INFO, OkxDriver
 from ctdaemon_okx.plugin import ctcore_register_drivers
+from loguru import logger
 
 from ctcore.errors import (
     ConfigError,
@@ -99,6 +102,37 @@ def test_instruments_are_parsed_by_market(driver: OkxDriver) -> None:
     assert driver.parse_instruments(Market.FUTURES, [response]) == []
     with pytest.raises(DecodeError, match="GET x"):
         driver.parse_instruments(Market.SPOT, [answer(b"<html>")])
+
+
+def swap_row(number: int, **changes: Any) -> dict[str, Any]:
+    row = {"instId": f"A{number}-USDT-SWAP", "instType": "SWAP", "state": "live", "tickSz": "0.1",
+           "lotSz": "1", "minSz": "1", "maxLmtSz": "10", "settleCcy": "USDT", "ctVal": "0.01", "ctMult": "1",
+           "ctType": "linear", "expTime": ""}
+    return row | changes
+
+
+@pytest.mark.parametrize("odd", [{"ctVal": ""}, {"settleCcy": None}, {"minSz": "0"}, {"instType": 5}])
+def test_an_odd_row_is_skipped_and_named(driver: OkxDriver, odd: dict[str, Any]) -> None:
+    rows = [swap_row(1), swap_row(999, **odd), swap_row(2)]
+    told: list[str] = []
+    handle = logger.add(told.append, format="{level} {message}")
+    try:
+        response = answer({"code": "0", "msg": "", "data": rows})
+        found = driver.parse_instruments(Market.FUTURES, [response])
+    finally:
+        logger.remove(handle)
+    assert [instrument.symbol for instrument in found] == ["A1-USDT-SWAP", "A2-USDT-SWAP"]
+    (line,) = told
+    assert line.startswith("WARNING")
+    assert "A999-USDT-SWAP" in line
+
+
+def test_a_catalogue_of_odd_rows_alone_is_an_error(driver: OkxDriver) -> None:
+    rows = [swap_row(number, minSz="0") for number in range(8)]
+    with pytest.raises(DecodeError, match=r"8 of 8 .*A0-USDT-SWAP.* and 3 more") as caught:
+        driver.parse_instruments(Market.FUTURES, [answer({"code": "0", "msg": "", "data": rows})])
+    assert caught.value.kind == "instruments"
+    assert driver.parse_instruments(Market.FUTURES, [answer({"code": "0", "msg": "", "data": []})]) == []
 
 
 @pytest.mark.parametrize(("status", "code", "kind"), [

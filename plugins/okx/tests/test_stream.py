@@ -177,6 +177,78 @@ def test_a_refused_product_type_is_a_gap_of_each_instrument(open_session: Open) 
     assert [gap.instrument for gap in only(session.received(error("60018", text), 3), Gap)] == [SWAP]
 
 
+@pytest.mark.parametrize(("message", "extra"), [
+    ("channel:books,instId:BTC-USDT is odd", {}),
+    ("something is odd", {"id": "s1"}),
+])
+def test_an_unlisted_code_refuses_what_it_speaks_of(
+    open_session: Open, message: str, extra: dict[str, Any]
+) -> None:
+    session = open_session(Subscription(BTC, Channel.ORDERBOOK), Subscription(BTC, Channel.TRADE))
+    session.received(ack("trades", "BTC-USDT"), 2)
+    (gap,) = only(session.received(error("63999", message, **extra), 3), Gap)
+    assert (gap.channel, gap.reason, gap.end_us) == (Channel.ORDERBOOK, GapReason.REFUSED, None)
+    assert session.ready
+    assert not [e for s in range(2, 60) for e in session.tick(s * 1_000_000) if e != Send("ping")]
+
+
+def test_an_error_about_unsubscribing_refuses_nothing(open_session: Open) -> None:
+    session = open_session(Subscription(BTC, Channel.ORDERBOOK))
+    session.received(ack("books", "BTC-USDT"), 2)
+    session.received(book("snapshot", -1, 100, [("9", "1")]), 3)
+    sends = only(session.resync(BTC, GapReason.CROSSED, 4), Send)
+    given_up = json.loads(sends[0].data)
+    assert given_up["op"] == "unsubscribe"
+    refusal = error("60018", "channel:books,instId:BTC-USDT", id=given_up["id"])
+    assert not only(session.received(refusal, 5), Gap)
+    assert not session.ready
+
+
+def test_what_alone_is_not_acknowledged_is_refused_alone(open_session: Open) -> None:
+    session = open_session(Subscription(BTC, Channel.ORDERBOOK), Subscription(BTC, Channel.TRADE))
+    session.received(ack("trades", "BTC-USDT"), 2_000_000)
+    assert not list(session.tick(15_900_000))
+    effects = list(session.tick(16_100_000))
+    (gap,) = only(effects, Gap)
+    assert (gap.channel, gap.reason) == (Channel.ORDERBOOK, GapReason.REFUSED)
+    assert not only(effects, Close)
+    assert session.ready
+    closed = only(session.received(ack("books", "BTC-USDT"), 17_000_000), Gap)  # late, but there
+    assert [(each.begin_us, each.end_us) for each in closed] == [(gap.begin_us, 17_000_000)]
+    assert session.books()[BTC].in_sync is False
+    session.received(book("snapshot", -1, 100, [("9", "1")]), 18_000_000)
+    assert session.books()[BTC].in_sync
+
+
+def test_a_venue_that_no_longer_answers_ends_the_connection(open_session: Open) -> None:
+    session = open_session(Subscription(BTC, Channel.ORDERBOOK))
+    session.received(ack("books", "BTC-USDT"), 2_000_000)
+    session.received(book("snapshot", -1, 100, [("9", "1")]), 3_000_000)
+    session.resync(BTC, GapReason.CROSSED, 4_000_000)
+    assert not only(session.tick(17_000_000), Close)
+    assert only(session.tick(19_000_000), Close)
+
+
+EVENTS = [
+    {"event": "notice", "code": "64008", "msg": "upgrade", "connId": "a1"},
+    {"event": "notice", "code": 64008, "msg": None},
+    {"event": "notice", "code": "64999", "msg": "x"},
+    {"event": "notice"},
+    {"event": "notice", "arg": {"instId": 5}, "msg": {"a": 1}, "id": 7},
+    {"event": "channel-conn-count", "channel": "orders", "connCount": "2", "connId": "a1"},
+    {"event": "channel-conn-count-error", "channel": "orders", "connCount": "20", "connId": "a1"},
+    {"event": "channel-conn-count-limit", "connCount": 3, "arg": "orders", "code": None},
+]
+
+
+@pytest.mark.parametrize("message", EVENTS, ids=range(len(EVENTS)))
+def test_notices_and_connection_counts_never_raise(open_session: Open, message: dict[str, Any]) -> None:
+    session = open_session(Subscription(BTC, Channel.TRADE))
+    effects = list(session.received(json.dumps(message).encode(), 3))
+    assert effects[0] == Control(str(message["event"]), message)
+    assert bool(only(effects, Retire)) == (str(message.get("code")) == "64008")
+
+
 def test_an_error_nobody_knows_is_only_shown(open_session: Open) -> None:
     session = open_session(Subscription(BTC, Channel.TRADE))
     assert [type(effect) for effect in session.received(error("69999", "?"), 3)] == [Control]
