@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ctcore.api.target import BookView, DaemonStatus
+from ctcore.api.views import history_view, live_view
 from ctcore.errors import ConfigError, UnknownInstrument
 from ctcore.feed.streams import StreamStatistics
 from ctcore.model.ids import InstrumentId
-from ctcore.model.time import US_PER_SEC, iso
+from ctcore.model.time import US_PER_SEC
 from ctcore.runtime.service import ServiceStatus
 
 if TYPE_CHECKING:
@@ -77,18 +78,7 @@ class DaemonTarget:
         book = workers.keeper.book(instrument) if workers else None
         if book is None:
             raise UnknownInstrument(f"{instrument} is not watched; see /streams for what is")
-        return BookView(
-            instrument=instrument,
-            symbol=self._symbol(instrument),
-            source="live",
-            in_sync=book.valid,
-            seq=book.seq,
-            exchange_us=book.exchange_us,
-            received_us=book.received_us,
-            bids=book.bids(depth),
-            asks=book.asks(depth),
-            levels=(len(book.bid_side), len(book.ask_side)),
-        )
+        return live_view(book, instrument, self._symbol(instrument), depth)
 
     async def history_book(self, instrument: InstrumentId, at_us: int, depth: int) -> BookView:
         """The book at a moment, from history."""
@@ -97,21 +87,7 @@ class DaemonTarget:
         if reader is None:
             raise ConfigError("no history to ask: configure a sink of kind clickhouse and start the workers")
         found = await reader.book_at(instrument, at_us)
-        if found.snapshot_us is None or found.last_us is None:
-            raise UnknownInstrument(f"history has no book of {instrument} at {iso(at_us)}")
-        return BookView(
-            instrument=instrument,
-            symbol=self._symbol(instrument),
-            source="history",
-            in_sync=found.in_sync,
-            seq=found.seq,
-            exchange_us=found.exchange_us,
-            received_us=found.last_us,
-            bids=found.bids[: depth or None],
-            asks=found.asks[: depth or None],
-            levels=(len(found.bids), len(found.asks)),
-            at_us=at_us,
-        )
+        return history_view(found, self._symbol(instrument), depth)
 
     def plugins(self) -> Sequence[dict[str, Any]]:
         """What is installed, as ``ctcore plugins`` shows it."""

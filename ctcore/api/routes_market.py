@@ -13,6 +13,7 @@ from ctcore.api.errors import ApiError
 from ctcore.api.operations import Operation
 from ctcore.api.parameters import BookPath, BookQuery, StreamsQuery, read_path, read_query
 from ctcore.api.target import ApiTarget, BookView
+from ctcore.api.views import answer_of
 from ctcore.errors import ConfigError, UnknownInstrument
 from ctcore.feed.streams import StreamStatistics
 from ctcore.model.ids import InstrumentId
@@ -44,7 +45,7 @@ def market_operations(target: ApiTarget, clock: Clock) -> Sequence[Operation]:
                 view = await _from_history(target, instrument, at_us, query.depth)
         except UnknownInstrument as error:
             raise ApiError(404, "unknown_instrument", str(error), place="path.pair") from None
-        return JsonAnswer(_book(view))
+        return JsonAnswer(answer_of(view))
 
     return (
         Operation(path="/streams", endpoint=streams, query=StreamsQuery, answer=StreamsAnswer,
@@ -90,12 +91,3 @@ def _fits(row: StreamRow, wanted: StreamsQuery) -> bool:
         and wanted.pair in (UNSET, row.pair)
         and wanted.channel in (UNSET, row.channel)
     )
-
-
-def _book(view: BookView) -> BookAnswer:
-    instrument = view.instrument
-    return BookAnswer(
-        exchange=instrument.exchange, market=instrument.market, pair=instrument.pair, symbol=view.symbol,
-        source="live" if view.source == "live" else "history", in_sync=view.in_sync, seq=view.seq,
-        exchange_us=view.exchange_us, received_us=view.received_us, at_us=view.at_us,
-        bids=list(view.bids), asks=list(view.asks), levels=view.levels)

@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 def check(config: ConfigFile) -> None:
     """Check a configuration and show what it would do; nothing is started.
 
-    Everything that is wrong is listed at once, each with its place and how to mend it.
+    Everything that is wrong is listed at once, each with its place and how to mend it. Folders must be
+    writable, or such that they can be made, and certificates readable.
 
     Example: ctcore check --config examples/quickstart.toml
     """
     from ctcore.cli.lookup import load
+    from ctcore.cli.places import place_problems
     from ctcore.cli.screen import open_console
     from ctcore.daemon import Daemon
+    from ctcore.errors import ConfigProblems
 
     loaded, plugins = load(config)
     Daemon(loaded, plugins)
+    problems = place_problems(loaded)
+    if problems:
+        raise ConfigProblems(problems)
     console = open_console()
     console.print(_exchanges(loaded), _streams(loaded), _sinks(loaded))
     server = loaded.server

@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from ctcore.api import views
+from ctcore.api.views import answer_of
 from ctcore.cli.lookup import near_pairs
 from ctcore.errors import ConfigError, UnknownInstrument
 from ctcore.model.time import iso
@@ -17,7 +21,6 @@ if TYPE_CHECKING:
     from ctcore.config import Config
     from ctcore.model.ids import InstrumentId
     from ctcore.sinks.config import ClickHouseConfig
-    from ctcore.sinks.queries import HistoricBook
 
 _NO_SCHEMA = {60, 81}  # ClickHouse's codes for an unknown table and an unknown database
 
@@ -38,7 +41,9 @@ def history_view(config: Config, instrument: InstrumentId, at_us: int, depth: in
         if found.snapshot_us is None:
             first = _first(client, instrument)
             raise UnknownInstrument(f"history has no book of {instrument} at {iso(at_us)}; {first}")
-        return _view(found, _symbol(client, instrument), depth)
+        view = answer_of(views.history_view(found, _symbol(client, instrument), depth))
+    answer: dict[str, Any] = msgspec.to_builtins(view)
+    return answer
 
 
 @contextmanager
@@ -67,17 +72,6 @@ def _must_exist(options: ClickHouseConfig) -> None:
 
 def _empty(options: ClickHouseConfig) -> ConfigError:
     return ConfigError(f"{options.url}: holds no history yet; 'ctcore run' writes it")
-
-
-def _view(found: HistoricBook, symbol: str, depth: int) -> dict[str, Any]:
-    instrument = found.instrument
-    return {
-        "exchange": instrument.exchange, "market": str(instrument.market), "pair": instrument.pair,
-        "symbol": symbol, "source": "history", "in_sync": found.in_sync, "seq": found.seq,
-        "exchange_us": found.exchange_us, "received_us": found.last_us, "at_us": found.at_us,
-        "bids": found.bids[: depth or None], "asks": found.asks[: depth or None],
-        "levels": [len(found.bids), len(found.asks)],
-    }  # fmt: skip
 
 
 def _of(instrument: InstrumentId) -> dict[str, str]:

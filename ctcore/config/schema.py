@@ -101,7 +101,7 @@ class StateConfig:
 class ShutdownConfig:
     """An orderly end."""
 
-    budget_sec: float = setting("seconds from the signal to the end; a fifth of them, at most 6, is the API's",
+    budget_sec: float = setting("seconds from the signal to the end; a fifth, at most 6, is the API's",
                                 default=30.0, check=between(1, 30))
 
 

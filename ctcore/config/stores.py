@@ -32,8 +32,8 @@ def apart(document: Document, config: Config) -> None:
         taken[place] = document.name_of(path)
         folder = place[1] if place[0] == "chdb" else ""
         if folder and engine is not None and engine[0] != folder:
-            text = f"{engine[1]} has another folder, and the embedded engine opens one; give both the same url"
-            document.report((*path, key), text)
+            why = "has another folder, and the embedded engine opens one; give both the same url"
+            document.report((*path, key), f"{engine[1]} {why}")
         elif folder:
             engine = engine or (folder, document.name_of(path))
 

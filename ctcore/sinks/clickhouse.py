@@ -10,8 +10,8 @@ after any failure.
 
 The one-minute candles are sums and cannot be counted this way: a second attempt at trades computes the
 candles of the minutes concerned anew, from the trades. It looks for them where ``ts`` is within a day of
-those minutes, as only ``ts`` is in the key. Where no trade had been left, the candles are only computed anew when
-they count other than the trades do.
+those minutes, as only ``ts`` is in the key. Where no trade had been left, the candles are only computed anew
+when they count other than the trades do.
 """
 # ruff: noqa: S608  the texts are made of our own names and of integers
 

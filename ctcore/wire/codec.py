@@ -21,8 +21,8 @@ def inflater(codec: Codec) -> Callable[[bytes], bytes] | None:
     """The function that undoes ``codec`` on one frame, or None for ``plain``.
 
     A frame without the mark of gzip (RFC 1952, section 2.3.1) is returned by ``gzip`` as it is: venues that
-    compress data send acknowledgements or pings in plain text beside it. It raises :class:`DecodeError` (kind ``compression``) on bytes that are not whole or inflate beyond
-    :data:`MAX_INFLATED_BYTES`.
+    compress data send acknowledgements or pings in plain text beside it. Raises :class:`DecodeError` (kind
+    ``compression``) on bytes that are not whole or inflate beyond :data:`MAX_INFLATED_BYTES`.
     """
     if codec == "plain":
         return None

@@ -33,6 +33,29 @@ def test_check_refuses_what_run_would_refuse(ctcore, config):
     assert "role.mode" in ctcore("check", "--config", config, status=2).stderr
 
 
+def test_check_looks_at_the_places_that_are_named(ctcore, config):
+    config.parent.joinpath("file").write_text("")
+    config.write_text(config.read_text() + """
+[state]
+dir = "file/state"
+[spool]
+dir = "file"
+[sinks.files]
+kind = "jsonl"
+directory = "file"
+[sinks.history]
+kind = "clickhouse"
+url = "https://127.0.0.1:8443"
+ca_cert = "absent.pem"
+""")
+    lines = ctcore("check", "--config", config, status=2).stderr.splitlines()
+    assert [line.split(": ")[1] for line in lines[:-1]] == [
+        "state.dir", "spool.dir", "sinks.files.directory", "sinks.history.ca_cert"]
+    assert "is not a folder; choose another" in lines[0]
+    assert "there is no file absent.pem" in lines[3]
+    assert not config.parent.joinpath("state").exists()
+
+
 def test_check_starts_nothing(ctcore, config):
     ctcore("check", "--config", config)
     assert [path.name for path in config.parent.iterdir()] == ["ctcore.toml"]

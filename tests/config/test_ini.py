@@ -70,9 +70,13 @@ def values(text):
     return {f"{entry.section}.{entry.key}": entry.value for entry in ini.entries}
 
 
-def test_the_original_file_loads_unchanged(load):
-    config = load(ORIGINAL, name="x.ini")
-    assert config.role.mode == "both"
+def test_the_original_file_has_one_problem_its_mode(problems):
+    assert problems(ORIGINAL, name="x.ini") == (
+        "x.ini:23: role.mode: 'both' trades, which this version cannot do; write monitor",)
+
+
+def test_the_original_file_loads_once_it_only_monitors(load):
+    config = load(ORIGINAL.replace("mode = both", "mode = monitor"), name="x.ini")
     assert (config.database.user, config.database.password.reveal()) == ("db_user", "db_pass")
     assert (str(config.state.dir), config.state.name) == ("state", "daemon")
     assert (config.log.level, str(config.log.dir)) == ("debug", "logs")
@@ -184,18 +188,19 @@ def test_references_that_explode_are_refused():
     *((word, False) for word in ("false", "False", "NO", "off", "f", "n", "0", "")),
 ])
 def test_booleans_in_every_case(load, word, meaning):
-    config = load(f"[role]\nmode = trader\n[trader]\nenable_backtest = {word}", name="x.ini")
+    config = load(f"[database]\nuser=u\nname=n\n[trader]\nenable_backtest = {word}", name="x.ini")
     assert config.trader.enable_backtest is meaning
 
 
 def test_an_empty_value_leaves_the_default(load):
-    config = load("[role]\nmode = trader\n[server]\nport =\nhost = ; none\n[database]\nuser=u\nname=n\nport=",
+    config = load("[server]\nport =\nhost = ; none\n[database]\nuser=u\nname=n\nport=",
                   name="x.ini")
     assert (config.server.port, config.server.host, config.database.port) == (8080, "127.0.0.1", None)
 
 
 def test_windows_line_ends(load):
-    assert load("[role]\r\nmode = trader\r\n", name="x.ini").role.mode == "trader"
+    config = load("[database]\r\nuser = u\r\nname = n\r\n", name="x.ini")
+    assert (config.database.user, config.database.name) == ("u", "n")
 
 
 def test_a_mistake_never_repeats_the_line(problems):

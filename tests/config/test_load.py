@@ -9,6 +9,7 @@ import pytest
 
 from ctcore.config import disabled_plugins, load_config
 from ctcore.contracts.plugin.manager import PluginReport
+from ctcore.contracts.sink import SinkPlugin
 from ctcore.errors import ConfigError, ConfigProblems
 from ctcore.model.ids import Channel, InstrumentId, Market, Subscription
 
@@ -34,8 +35,6 @@ def test_a_short_file_gets_the_defaults(load):
 
 def test_everything_arrives_typed(load, plugins):
     config = load("""
-        [role]
-        mode = "both"
         [server]
         host = "::1"
         port = 0
@@ -260,7 +259,8 @@ def test_an_exchange_whose_plugin_cannot_be_used_says_why(problems, plugins, rep
 def test_monitoring_nothing_is_a_mistake_unless_a_database_has_the_tasks(load, problems):
     assert problems("[exchanges.acme]") == (
         "x.toml: monitor: there is nothing to monitor; add [[monitor.subscriptions]]",)
-    assert load("[role]\nmode = 'trader'").subscriptions == ()
+    assert problems("[role]\nmode = 'trader'") == (
+        "x.toml:2: role.mode: 'trader' trades, which this version cannot do; write monitor",)
     config = load("[database]\nname = 'n'\nuser = 'u'")
     assert config.database.connect_port == 3306
     assert config.notices == (
@@ -322,3 +322,71 @@ def test_plugins_to_disable_are_read_before_all_else(tmp_path):
     path.write_text("[plugins]\ndisable = 3")
     assert disabled_plugins(path) == ()
     assert disabled_plugins(Path("absent.toml")) == ()
+
+
+@pytest.mark.parametrize("value", ["5", "'acme'", "{ exchange = 'acme' }"])
+def test_subscriptions_that_are_no_list_are_one_problem(problems, value):
+    told = problems(f"[exchanges.acme]\n[monitor]\nsubscriptions = {value}")
+    assert len(told) == 1
+    assert told[0].startswith("x.toml:3: monitor.subscriptions: must be a list")
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "History", ".", "", "a" * 33, "-a"])
+@pytest.mark.parametrize("section", ["sinks", "exchanges"])
+def test_names_become_folders_and_hold_nothing_else(problems, section, name):
+    told = problems(LEAST + f"[{section}.'{name}']\nkind = 'tape'")
+    assert len(told) == 1
+    assert "use up to 32 lower-case letters, digits, '-' and '_'" in told[0]
+
+
+@attrs.frozen(kw_only=True)
+class FilesConfig:
+    directory: Path = Path("files")
+
+
+@pytest.mark.parametrize(("first", "second", "problem"), [
+    ("kind = 'files'", "kind = 'files'\ndirectory = './files'",
+     "sinks.b.directory: sinks.a writes there already; choose another place"),
+    ("kind = 'clickhouse'\nurl = 'http://H:8123/'", "kind = 'clickhouse'\nurl = 'http://h'",
+     "sinks.b.url: sinks.a writes there already; choose another place"),
+    ("kind = 'clickhouse'\nurl = 'chdb:x'", "kind = 'clickhouse'\nurl = 'chdb:y/../x'",
+     "sinks.b.url: sinks.a writes there already; choose another place"),
+    ("kind = 'clickhouse'\nurl = 'chdb:x'", "kind = 'clickhouse'\nurl = 'chdb:y'",
+     "sinks.b.url: sinks.a has another folder, and the embedded engine opens one; give both the same url"),
+    ("kind = 'clickhouse'\nurl = 'chdb:x'", "kind = 'clickhouse'\nurl = 'chdb:x'\ndatabase = 'other'", ""),
+    ("kind = 'clickhouse'\nurl = 'http://h'", "kind = 'clickhouse'\nurl = 'http://g'", ""),
+])
+def test_two_sinks_keep_out_of_each_others_way(load, problems, plugins, first, second, problem):
+    plugins = attrs.evolve(plugins, sinks={
+        **plugins.sinks, "files": SinkPlugin(name="files", config_type=FilesConfig, create=FilesConfig)})
+    text = LEAST + f"[sinks.a]\n{first}\n[sinks.b]\n{second}\n"
+    if not problem:
+        assert len(load(text, plugins=plugins).sinks) == 2
+        return
+    told = problems(text, plugins=plugins)
+    assert len(told) == 1
+    assert told[0].endswith(problem)
+
+
+def test_the_other_keys_of_a_subscription_with_a_mistake_are_checked_too(problems):
+    told = problems("""[exchanges.acme]
+        [[monitor.subscriptions]]
+        exchange = "acm"
+        market = "spot"
+        pairs = ["BTC/USDT"]
+        depth = -1
+        [[monitor.subscriptions]]
+        exchange = "acme"
+        market = "spot"
+        pairs = ["BTCUSDT"]
+        channels = ["funding"]
+        [[monitor.subscriptions]]
+        exchange = "acme"
+        market = "spott"
+        pairs = ["BTC/USDT"]
+        depht = 3
+    """)
+    assert [line.split(": ")[1] for line in told] == [
+        "monitor.subscriptions[0].exchange", "monitor.subscriptions[0].depth",
+        "monitor.subscriptions[1].pairs", "monitor.subscriptions[1].channels[0]",
+        "monitor.subscriptions[2].market", "monitor.subscriptions[2].depht"]

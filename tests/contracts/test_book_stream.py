@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctcore.book import RULES
+from ctcore.book import RULES, BookEdge
 from ctcore.book.sequence import PREVIOUS_ID_SEEDED, SNAPSHOT_IN_STREAM, SNAPSHOT_THEN_RANGE
 from ctcore.contracts.driver import BookStream, Control, Effect
 from ctcore.model.ids import InstrumentId, Market
@@ -323,6 +323,81 @@ def test_a_quiet_book_can_be_asked_for_before_its_first_delta():
     list(rig.stream.request_snapshot(NOW + 2 * US_PER_SEC))
     assert rig.asked == [0.0]
     assert [e.seq for e in rig.delta(2, 2)] == [2]
+
+
+def test_a_probe_leaves_the_book_in_sync_and_asks_only_if_the_ids_differ():
+    probes: list[float] = []
+
+    def probe(delay_sec: float) -> list[Effect]:
+        probes.append(delay_sec)
+        return []
+
+    rig = Rig(probe=probe)
+    rig.delta(1, 0)
+    rig.snapshot(1, 1)
+    rig.tick(61)
+    rig.tick(62)
+    assert (probes, rig.stream.in_sync) == ([0.0], True)
+    list(rig.stream.probed(1, us(63)))
+    rig.tick(122)
+    assert len(probes) == 1
+    rig.tick(123)
+    rig.stream.probe_failed(us(124))
+    rig.tick(184)
+    rig.delta(2, 185)
+    assert not list(rig.stream.probed(5, us(186))), "it was heard of meanwhile"
+    assert (len(probes), rig.asked, rig.stream.in_sync) == (3, [0.0], True)
+    rig.tick(246)
+    list(rig.stream.probed(5, us(247)))
+    assert rig.asked == [0.0, 0.0]
+    assert not rig.stream.in_sync
+
+
+@pytest.mark.parametrize(("between", "restarts"), [(False, 1), (True, 0)])
+def test_two_silences_in_a_row_that_lost_data_open_the_stream_anew(between, restarts):
+    opened: list[int] = []
+
+    def restart(now_us: int) -> list[Effect]:
+        opened.append(now_us)
+        return []
+
+    rig = Rig(restart=restart)
+    rig.delta(1, 0)
+    rig.snapshot(1, 1)
+    rig.tick(61)
+    rig.snapshot(5, 62)
+    if between:
+        rig.delta(6, 63)
+    rig.tick(200)
+    rig.snapshot(9, 201)
+    assert len(opened) == restarts
+    rig.tick(300)
+    rig.snapshot(12, 301)
+    assert len(opened) == 1
+    assert [g.reason for g in rig.gaps] == [GapReason.STALL] * 6
+
+
+def test_a_silence_that_ended_while_it_was_checked_is_no_dead_stream():
+    opened: list[int] = []
+    rig = Rig(restart=lambda now_us: opened.append(now_us) or [])
+    rig.delta(1, 0)
+    rig.snapshot(1, 1)
+    for sec, seq in ((100, 5), (200, 9), (300, 15)):
+        rig.tick(sec)
+        rig.delta(seq, sec + 1)
+        rig.snapshot(seq, sec + 2)
+    assert (len(rig.gaps), opened) == (6, [])
+
+
+def test_the_answer_for_the_edge_serves_a_book_that_was_lost_meanwhile():
+    rig = Rig(edge=BookEdge(100), extend=lambda _: [])
+    rig.delta(1, 0)
+    rig.snapshot(1, 1)
+    rig.delta(3, 2)
+    us_now = us(3)
+    got = list(rig.stream.extended(BookSnapshot(BTC, us_now, us_now, 3, [], []), us_now))
+    assert [type(e).__name__ for e in got] == ["BookSnapshot", "Gap"]
+    assert rig.snapshot(4, 4) == [], "nobody waits for it any more"
 
 
 FATES = ["lost", "answer", "late answer", "failed", "quiet", "crossed", "old"]

@@ -11,8 +11,9 @@ import trio
 import trio.testing
 
 from ctcore.contracts.driver import Close, HttpRequest, Retire, Send
-from ctcore.errors import RateLimited, TransportError
+from ctcore.errors import DecodeError, RateLimited, TransportError
 from ctcore.feed import connection as connection_module
+from ctcore.model.ids import Channel
 from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason
 from ctcore.testing.fake_server import FakeServer
 from ctcore.testing.fakes import FakeSession
@@ -178,3 +179,44 @@ async def test_an_answer_that_parks_the_budget(autojump_clock, stage):
     assert response.headers["x-used"] == "90", "names in lower case"
     with pytest.raises(TransportError, match="GET /bad"):
         await stage.rest.perform(HttpRequest("GET", "http://[::1", "GET /bad"))
+
+
+async def test_urgent_frames_overtake_the_paced_ones(autojump_clock, stage):
+    session = Scripted([Send("1"), Send("2"), Send("3"), Send("pong", urgent=True)])
+    running = await start(stage, stage.plan(send_interval_sec=5.0), session=session)
+    began = trio.current_time()
+    assert [await running.server.receive() for _ in range(3)] == [b"pong", b"1", b"2"]
+    running.connection._act(Send("again", urgent=True))
+    assert await running.server.receive() == b"again"
+    assert trio.current_time() - began == pytest.approx(5, abs=0.1)
+    assert await running.server.receive() == b"3"
+    assert trio.current_time() - began == pytest.approx(10, abs=0.1)
+
+
+@pytest.mark.parametrize("channel", [Channel.TRADE, Channel.ORDERBOOK, None])
+async def test_a_frame_that_cannot_be_read_is_a_gap_of_its_stream(autojump_clock, stage, channel):
+    class Picky(FakeSession):
+        def received(self, frame: bytes, now_us: int) -> Any:
+            if frame == b"junk":
+                raise DecodeError("junk", instrument=stage.btc, channel=channel)
+            return super().received(frame, now_us)
+
+    plan = stage.plan()
+    session = Picky(plan, stage.driver.rule)
+    running = await start(stage, plan, session=session, interrupted=stage.keeper.interrupted)
+    trades = [["trade", "BTC/USDT", number, number, 1.0, 1.0] for number in (1, 3)]
+    await running.server.send(trades[0], b"junk", trades[1])
+    await settle()
+    gaps = [event for event in stage.published if isinstance(event, Gap)]
+    told = [(gap.channel, gap.reason, gap.begin_us, gap.end_us) for gap in gaps]
+    reason = GapReason.DECODE
+    assert told == ([(channel, reason, 1, None), (channel, reason, 1, 3)] if channel is Channel.TRADE else [])
+
+
+async def test_what_ends_a_connection_is_raised_in_its_own_task(autojump_clock, stage):
+    running = await start(stage)
+    await settle()
+    running.connection.session.resync = lambda *_: (Close("no more requests"),)
+    running.connection.resync(stage.btc, GapReason.HANDOVER)
+    await running.ended.wait()
+    assert str(running.error) == "fake spot 1: no more requests"

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcore.book.sequence import PREVIOUS_ID, SNAPSHOT_THEN_RANGE
+from ctcore.feed.handover import Handover
 from ctcore.model.ids import Channel, InstrumentId
-from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason, Side, Ticker, Trade
+from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason, Liquidation, Side, Ticker, Trade
 
-from .scene import BTC, ETH, Scene, Wire
+from .scene import BTC, ETH, SUBSCRIPTIONS, Scene, Wire
 
 
 def trade(number: int, now_us: int) -> Trade:
@@ -175,3 +176,111 @@ def test_a_crossed_queue_is_resynced_by_the_new_connection():
     book = scene.keeper.book(BTC)
     assert book is not None
     assert not book.valid
+
+
+SEC = 1_000_000
+
+
+def numbered(wire: Wire, at_us: int, seq: int, prev: int | None = None) -> None:
+    """A delta at a time of the venue; without ``prev`` a snapshot."""
+    scene_us = wire.stamp()
+    if prev is None:
+        wire.feed(wire.stream.snapshot(BookSnapshot(BTC, at_us, scene_us, seq, [(1.0, seq)], []), scene_us))
+    else:
+        wire.feed(wire.stream.delta(BookDelta(BTC, at_us, scene_us, seq, prev, seq, [(1.0, seq)], []), scene_us))
+
+
+def reasons(scene: Scene) -> list[tuple[GapReason, bool]]:
+    return [(e.reason, e.end_us is None) for e in scene.published if isinstance(e, Gap)]
+
+
+def test_ids_that_count_anew_are_found_out_by_their_times():
+    """The new connection counts from 1 on: it will never reach the old one's ids."""
+    scene = Scene(PREVIOUS_ID, 1, 0)
+    numbered(scene.old, 10 * SEC, 50_000)
+    scene.keeper.book(BTC)
+    scene.begin()
+    numbered(scene.old, 10 * SEC, 50_001, 50_000)
+    numbered(scene.new, 10 * SEC, 1)
+    numbered(scene.new, 11 * SEC, 2, 1)
+    assert not scene.handover.done, "it may be behind"
+    numbered(scene.new, 11 * SEC + 2, 3, 2)
+    assert scene.handover.done
+    assert reasons(scene) == [(GapReason.HANDOVER, True), (GapReason.HANDOVER, False)]
+    numbered(scene.new, 12 * SEC, 4, 3)
+    assert scene.published[-1].seq == 4
+
+
+def test_ids_that_count_higher_are_found_out_by_their_times():
+    scene = Scene(PREVIOUS_ID, 1, 0)
+    scene.begin()
+    numbered(scene.new, 10 * SEC, 900)
+    numbered(scene.new, 10 * SEC, 901, 900)
+    assert not scene.handover.done
+    now_us = scene.stamp()
+    scene.old.accept(BookDelta(BTC, 11 * SEC + 1, now_us, 101, 100, 101, [], []))
+    assert scene.handover.done
+    assert reasons(scene) == [(GapReason.HANDOVER, True), (GapReason.HANDOVER, False)]
+
+
+def test_ids_that_fell_are_found_out_after_the_old_connection_has_gone():
+    scene = Scene(PREVIOUS_ID, 1, 0)
+    now_us = scene.stamp()
+    scene.old.accept(BookDelta(BTC, 10 * SEC, now_us, 101, 100, 101, [], []))
+    scene.begin()
+    numbered(scene.new, 10 * SEC, 1)
+    scene.handover.finish(scene.stamp())
+    numbered(scene.new, 10 * SEC, 2, 1)
+    assert reasons(scene) == []
+    numbered(scene.new, 12 * SEC, 3, 2)
+    assert reasons(scene) == [(GapReason.HANDOVER, True)]
+    assert scene.new.asks
+
+
+def test_ids_of_one_connection_alone_are_never_compared():
+    scene = Scene(PREVIOUS_ID, 1, 0)
+    scene.handover = Handover(scene.keeper, scene.old, scene.new, SUBSCRIPTIONS, comparable=False)  # type: ignore[arg-type]
+    numbered(scene.new, 1, 100)
+    assert scene.handover.done
+    assert reasons(scene) == [(GapReason.HANDOVER, True), (GapReason.HANDOVER, False)]
+    scene.handover.abandon(scene.stamp())
+    assert reasons(scene)[2:] == [(GapReason.HANDOVER, True)]
+    assert scene.old.asks
+
+
+def test_a_book_stands_still_for_two_seconds_at_most():
+    scene = Scene(PREVIOUS_ID, 10, 3)
+    scene.begin()
+    scene.new.snapshot(1)
+    scene.new.next = 1
+    scene.old.deliver()
+    assert scene.published[-1].seq == scene.venue.seq_after(3), "held"
+    scene.now_us += 2 * SEC
+    scene.handover.tick(scene.stamp())
+    assert scene.published[-1].seq == scene.venue.seq_after(4)
+    scene.old.deliver()
+    assert scene.published[-1].seq == scene.venue.seq_after(5), "and not held again at once"
+    scene.handover.finish(scene.stamp())
+    while scene.new.next < 10:
+        scene.new.deliver()
+    gaps, seqs = scene.check()
+    assert gaps == []
+    assert seqs == [delta.seq for delta in scene.venue.chain]
+
+
+def test_what_only_the_faster_connection_said_is_not_lost():
+    scene = Scene(SNAPSHOT_THEN_RANGE, 1, 0)
+    scene.begin()
+
+    def order(at_us: int) -> Liquidation:
+        return Liquidation(BTC, at_us, scene.stamp(), Side.SELL, 1.0, float(at_us))
+
+    scene.old.accept(order(1))
+    for at_us in (1, 2, 3):
+        scene.new.accept(order(at_us))
+    scene.old.accept(order(2))
+    scene.handover.finish(scene.stamp())
+    scene.old.accept(order(3))
+    assert [e.exchange_us for e in scene.published if isinstance(e, Liquidation)] == [1, 2, 3]
+    times = [event.received_us for event in scene.published]
+    assert times == sorted(times)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 import trio
 import trio.testing
 
@@ -189,3 +190,75 @@ async def test_new_sockets_are_paced(autojump_clock, stage):
         await stage.venue()
         opened.append(trio.current_time())
     assert [round(moment - opened[0], 1) for moment in opened] == [0.0, 1.0, 2.0]
+
+
+async def test_a_crash_is_told_as_what_it_is(autojump_clock, stage):
+    runner = stage.runner()
+    ended = trio.Event()
+
+    async def run() -> None:
+        with pytest.raises(BaseExceptionGroup):
+            await runner.run()
+        ended.set()
+
+    stage.nursery.start_soon(run)
+    server = await stage.ready_venue(1)
+    await feed(server, 2, 2)
+    stage.driver.sessions[0].tick = lambda _: 1 // 0
+    await ended.wait()
+    assert gaps(stage) == [(channel, LOST, True) for channel in (BOOK, TRADE, TICKER)]
+    assert stage.statuses[-1].state is FeedState.DOWN
+    assert "ZeroDivisionError" in stage.statuses[-1].detail
+
+
+async def test_started_is_connected(autojump_clock, stage):
+    started = trio.Event()
+
+    class Told:
+        def started(self) -> None:
+            started.set()
+
+    async def run() -> None:
+        await stage.runner().run(task_status=Told())
+
+    stage.nursery.start_soon(run)
+    await settle(1)
+    assert not started.is_set()
+    await stage.ready_venue(1)
+    await settle()
+    assert started.is_set()
+
+
+async def test_a_refused_stream_stays_open_over_reconnects(autojump_clock, stage):
+    service = Service(stage)
+    for _ in range(2):
+        server = await stage.venue()
+        await settle()
+        now_us = stage.stamp()
+        stage.keeper.accept(Gap(stage.btc, now_us, now_us, TRADE, GapReason.REFUSED, now_us))
+        for channel in ("orderbook", "ticker"):
+            await server.send(["ok", "BTC/USDT", channel])
+        await server.send(["no", "BTC/USDT", "trade"], ["snapshot", "BTC/USDT", 1, 1, [], []])
+        await settle(3)
+        assert stage.keeper.open_gap(stage.btc, TRADE) is not None
+        await server.vanish()
+        await service.ended.wait()
+        service = Service(stage, service.runner)
+    server = await stage.ready_venue(1)
+    await settle(3)
+    assert stage.keeper.open_gap(stage.btc, TRADE) is None, "and ends when it is granted"
+
+
+async def test_a_book_that_does_not_come_keeps_no_other_gap_open(autojump_clock, stage):
+    service = Service(stage)
+    server = await stage.ready_venue(1)
+    await feed(server, 2, 2)
+    await server.vanish()
+    await service.ended.wait()
+    Service(stage, service.runner)
+    server = await stage.venue()
+    for channel in ("orderbook", "trade", "ticker"):
+        await server.send(["ok", "BTC/USDT", channel])
+    await settle(3)
+    assert stage.keeper.open_gap(stage.btc, TRADE) is None
+    assert stage.keeper.open_gap(stage.btc, BOOK) is not None

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from loguru import logger
 from trio.testing import MockClock
 
 from ctcore.contracts.sink import Sink
@@ -21,6 +22,9 @@ from ctcore.model.instrument import Instrument, InstrumentKind
 from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason, MarketEvent, Side, Trade
 from ctcore.monitor.batcher import Batcher
 from ctcore.monitor.spool import Spool
+from ctcore.runtime.clock import SystemClock
+from ctcore.sinks.client import BatchRefused
+from ctcore.wire.backoff import BackoffPolicy
 
 BTC = InstrumentId("binance", Market.SPOT, "BTC/USDT")
 ETH = InstrumentId("binance", Market.SPOT, "ETH/USDT")
@@ -176,7 +180,7 @@ async def test_while_the_sink_is_down_batches_are_on_the_disk_and_survive_a_cras
         made.offer(trade(50))
         await trio.sleep(10)
         assert made.statistics().spooled_batches == 0
-    assert list(sink.batches) == ["history/run-1", "history/run-2", "history/run-3", "history/run-4", "history/run-5", "history/next-1"]
+    assert list(sink.batches) == [*(f"history/run-{number}" for number in range(1, 6)), "history/next-1"]
     assert sink.events == [trade(number) for number in range(51)]
 
 
@@ -358,3 +362,154 @@ async def test_with_real_threads(tmp_path: Path) -> None:
                 await trio.sleep(0.05)
         made.request_stop()
     assert sink.events == [trade(number) for number in range(100)]
+
+
+# A sink is somebody else's code.
+
+
+@pytest.mark.parametrize("method", ["open", "describe", "write_batch", "close"])
+@pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3)])
+async def test_whatever_a_sink_raises_it_is_down_and_its_batches_wait(
+    tmp_path: Path, method: str, error: BaseException, book_instrument: Instrument
+) -> None:
+    sink, broken = FakeSink(), True
+    healthy = getattr(sink, method)
+
+    def raising(*args: Any) -> None:
+        if broken:
+            raise error
+        healthy(*args)
+
+    setattr(sink, method, raising)
+    made = Batcher("history", sink, run_id="run", batch_size=10, spool_directory=tmp_path,
+                   backoff=BackoffPolicy(first_sec=0.01, max_sec=0.02))
+    made.describe([book_instrument])
+    async with running(made):
+        for number in range(20):
+            made.offer(trade(number))
+        with trio.fail_after(20):
+            while made.statistics().spooled_batches < 2 and not sink.events:  # noqa: ASYNC110  no event to wait for
+                await trio.sleep(0.01)
+        broken = method == "close"
+        with trio.fail_after(20):
+            while len(sink.events) < 20:  # noqa: ASYNC110  the fake has no event to wait for
+                await trio.sleep(0.01)
+    assert sink.events == [trade(number) for number in range(20)]
+    assert made.statistics().spooled_batches == 0
+
+
+async def test_a_broken_sink_is_logged_once_a_minute(autojump_clock: MockClock) -> None:
+    class Broken(FakeSink):
+        def write_batch(self, batch_id: str, events: Sequence[MarketEvent]) -> None:
+            raise ValueError("odd")
+
+    lines: list[str] = []
+    handler = logger.add(lines.append, level="ERROR", format="{message}")
+    clock = TrioClock()
+    async with running(batcher(Broken(), clock=clock, backoff=BackoffPolicy(first_sec=1, max_sec=1))) as made:
+        made.offer(trade(1))
+        await trio.sleep(185)
+    logger.remove(handler)
+    assert len(lines) in (3, 4)
+    assert all("Traceback" in line and "ValueError: odd" in line for line in lines)
+
+
+class TrioClock(SystemClock):
+    def now_us(self) -> int:
+        return round(trio.current_time() * 1e6)
+
+
+async def test_after_a_failure_the_sink_is_opened_anew(autojump_clock: MockClock) -> None:
+    sink = FakeSink()
+    sink.fail_before = 1
+    async with running(batcher(sink)) as made:
+        made.offer(trade(1))
+    assert sink.opened == 2
+    assert made.ready
+
+
+async def test_what_came_after_the_end_can_be_rescued(autojump_clock: MockClock, tmp_path: Path) -> None:
+    sink = FakeSink()
+    sink.open_error = ConfigError("wrong password")
+    made = batcher(sink, tmp_path)
+    with pytest.raises(ConfigError):
+        await made.run()
+    for number in range(25):  # parked, and the feeds go on
+        made.offer(trade(number))
+    await made.rescue()
+    await made.rescue()
+    assert made.outcome() == ("spooled", "0 events written, 3 batches wait on disk")
+    sink.open_error = None
+    async with running(batcher(sink, tmp_path, run_id="next")):
+        await trio.sleep(10)
+    assert sink.events == [trade(number) for number in range(25)]
+
+
+async def test_without_a_spool_there_is_no_rescue(autojump_clock: MockClock) -> None:
+    made = batcher(FakeSink())
+    made.offer(trade(1))
+    await made.rescue()
+    assert made.outcome()[0] == "failed"
+
+
+class Picky(FakeSink):
+    """Refuses batches that hold a trade of id "poison", in the engine's name."""
+
+    def write_batch(self, batch_id: str, events: Sequence[MarketEvent]) -> None:
+        self.offered.append(batch_id)
+        if any(isinstance(event, Trade) and event.trade_id == "poison" for event in events):
+            raise BatchRefused("code 6: cannot parse", code=6)
+        self.batches[batch_id] = list(events)
+
+
+@pytest.mark.parametrize("spooled", [True, False])
+async def test_a_batch_that_the_engine_refuses_for_good_is_put_aside_and_missed(
+    autojump_clock: MockClock, tmp_path: Path, spooled: bool
+) -> None:
+    sink = Picky()
+    asked: list[InstrumentId] = []
+    delta = BookDelta(ETH, 1, 1, 1, 0, 1, [(1.0, 1.0)], [])
+    async with running(batcher(sink, tmp_path if spooled else None, batch_size=2,
+                               wants_snapshot=asked.append)) as made:
+        made.offer(Trade(BTC, 7, 7, "poison", 1.0, 1.0, Side.BUY))
+        made.offer(delta)
+        made.offer(trade(8))
+        made.offer(trade(9))
+        await trio.sleep(100)
+        made.offer(trade(10))
+        made.offer(BookSnapshot(ETH, 11, 11, 2, [(1.0, 1.0)], []))
+        await trio.sleep(10)
+        assert (made.statistics().put_aside, made.statistics().down) == (1, False)
+    assert sink.offered.count("history/run-1") == 5
+    assert asked == [ETH]
+    assert [event for event in sink.events if isinstance(event, Trade)] == [trade(n) for n in (8, 9, 10)]
+    assert [(gap.instrument, gap.begin_us, gap.end_us, gap.reason)
+            for gap in sink.events if isinstance(gap, Gap)] == [
+        (BTC, 7, None, GapReason.OVERFLOW), (ETH, 1, None, GapReason.OVERFLOW),
+        (BTC, 7, 10, GapReason.OVERFLOW), (ETH, 1, 11, GapReason.OVERFLOW)]
+    assert names(tmp_path / "refused") == ["history_run-1.seg"] * spooled
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*")]
+
+
+async def test_two_sinks_of_one_place_name_their_batches_apart(autojump_clock: MockClock) -> None:
+    sink = FakeSink()
+    for name in ("one", "two"):
+        async with running(Batcher(name, sink, run_id="run", in_thread=inline)) as made:
+            made.offer(trade(1))
+    assert list(sink.batches) == ["one/run-1", "two/run-1"]
+
+
+async def test_memory_is_bounded_by_the_levels_of_books(autojump_clock: MockClock) -> None:
+    sink = FakeSink()
+    sink.down = True
+    levels = [(float(price), 1.0) for price in range(1, 1001)]
+    async with running(batcher(sink, max_buffered=50_000)) as made:
+        for number in range(100):
+            made.offer(BookSnapshot(ETH, number, number, number, levels, levels))
+        statistics = made.statistics()
+        assert statistics.buffered == 30
+        assert statistics.buffered_size == 30 * 2001
+        assert statistics.refused == 70

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import pytest
@@ -238,6 +239,79 @@ def test_a_disk_that_fails_keeps_no_half_batch(
         spool.append("run-2", trades(2))
     spool.append("run-2", trades(2))
     assert drain(spool) == ["run-1", "run-2"]
+
+
+def test_on_a_full_disk_nothing_is_left_however_often_it_is_tried(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = opened(tmp_path)
+    spool.append("run-1", trades(1))
+    before = {path.name: path.stat().st_size for path in tmp_path.glob("*.seg")}
+
+    def full(file: BinaryIO, data: bytes) -> None:
+        file.write(data[:5])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ctcore.monitor.spool._write_all", full)
+        for _ in range(20):
+            with pytest.raises(SpoolFull):
+                spool.append("run-2", trades(2))
+    assert {path.name: path.stat().st_size for path in tmp_path.glob("*.seg")} == before
+    assert spool.statistics().bytes == sum(before.values())
+    spool.append("run-2", trades(2))
+    assert drain(spool) == ["run-1", "run-2"]
+
+
+def test_a_damaged_record_costs_itself_and_its_segment_is_kept(opened: Opened, tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    sizes = []
+    for number in range(3):
+        spool.append(f"run-{number}", trades(number))
+        sizes.append(spool.statistics().bytes)
+    spool.close()
+    segment = next(tmp_path.glob("*.seg"))
+    whole = bytearray(segment.read_bytes())
+    whole[whole.index(b"1-2")] ^= 1  # in a trade's id in the second batch
+    segment.write_bytes(whole)
+    spool = opened(tmp_path)
+    assert drain(spool) == ["run-0", "run-2"]
+    assert {event.instrument for event in spool.take_lost()} == {BTC}
+    assert spool.take_lost() == []
+    assert spool.statistics().damaged == 1
+    assert [path.read_bytes() for path in tmp_path.glob("*.damaged")] == [bytes(whole)]
+    assert list(tmp_path.glob("*.seg")) == []
+
+
+def test_a_length_that_leads_nowhere_ends_its_segment_which_is_kept(opened: Opened, tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.append("run-0", trades(0))
+    at = spool.statistics().bytes
+    spool.append("run-1", trades(1))
+    spool.close()
+    segment = next(tmp_path.glob("*.seg"))
+    raw = bytearray(segment.read_bytes())
+    raw[at + 3] = 0xFF
+    segment.write_bytes(raw)
+    spool = opened(tmp_path)
+    spool.append("run-2", trades(2))
+    assert drain(spool) == ["run-0", "run-2"]
+    assert [path.read_bytes() for path in tmp_path.glob("*.damaged")] == [bytes(raw)]
+
+
+def test_what_is_kept_for_a_look_is_bounded(opened: Opened, tmp_path: Path) -> None:
+    spool = opened(tmp_path, max_bytes=8000)
+    for number in range(20):
+        path = spool.put_aside(f"history/run-{number:02}", trades(number))
+        os.utime(path, (number, number))
+    kept = sorted((tmp_path / "refused").iterdir())
+    assert 2 < len(kept) < 20
+    assert kept[-1].name == "history_run-19.seg"
+    assert sum(path.stat().st_size for path in kept) <= 1000
+    assert spool.statistics().put_aside == 20
+    spool.close()
+    kept[-1].rename(tmp_path / "spool-0000000001.seg")  # the operator's way back
+    assert drain(opened(tmp_path)) == ["history/run-19"]
 
 
 def test_another_process_is_refused(opened: Opened, tmp_path: Path) -> None:

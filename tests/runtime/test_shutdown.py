@@ -2,7 +2,6 @@ import json
 import os
 import signal
 
-import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st

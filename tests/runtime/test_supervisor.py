@@ -5,7 +5,7 @@ import pytest
 import trio
 import trio.testing
 
-from ctcore.errors import ConfigError, ServiceFailed, TransportError
+from ctcore.errors import ConfigError, PluginError, ServiceFailed, TransportError
 from ctcore.runtime import (
     Failure,
     Fatal,

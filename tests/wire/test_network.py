@@ -70,7 +70,12 @@ async def test_a_server_that_never_finishes_the_tls_handshake(autojump_clock):
 def test_one_tls_context_for_all(monkeypatch):
     trusted.cache_clear()
     made = []
-    monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(1) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+    def make() -> ssl.SSLContext:
+        made.append(1)
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    monkeypatch.setattr(ssl, "create_default_context", make)
     transports = [SocketNetwork().http_transport() for _ in range(2)]
     assert trusted() is trusted()
     assert made == [1]

@@ -109,7 +109,7 @@ class BookStream:
             self._last_us = delta.exchange_us
             self._heard_us = now_us
             if self._edge is not None:
-                self._edge.applied(delta)
+                self._edge.recent.append(delta)
             return (delta,)
         if verdict is Verdict.DROP:
             return ()
@@ -283,7 +283,7 @@ class BookStream:
         self._last_us = delta.exchange_us
         self._heard_us = self._whole_us = now_us
         if self._edge is not None:
-            self._edge.applied(delta)
+            self._edge.recent.append(delta)
         return (delta,)
 
     def _is_behind(self, snapshot: BookSnapshot) -> bool:

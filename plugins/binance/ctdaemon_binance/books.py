@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeAlias
 
-
 from ctcore.book.edge import BookEdge
 from ctcore.book.sequence import PREVIOUS_ID_RANGE, SNAPSHOT_IN_STREAM, SNAPSHOT_THEN_RANGE
 from ctcore.contracts.driver import BookStatistics, BookStream, Effect, Fetch

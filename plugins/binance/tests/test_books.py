@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ctdaemon_binance.config import BinanceConfig
 from ctdaemon_binance.driver import BinanceDriver
@@ -9,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcore.book import OrderBook
-from ctcore.contracts.driver import Effect, Fetch, StreamSession
+from ctcore.contracts.driver import Effect, Fetch, HttpResponse, Send, StreamSession
 from ctcore.errors import DecodeError, TransportError, UnknownInstrument
-from ctcore.model.ids import Channel, Market
+from ctcore.model.ids import Channel, InstrumentId, Market
 from ctcore.model.instrument import Catalogue
 from ctcore.model.market import BookDelta, BookSnapshot, Gap, GapReason
 from ctcore.model.time import US_PER_SEC
@@ -140,9 +142,97 @@ def test_a_book_gone_silent_is_checked_against_a_new_snapshot(
     session.received(b'{"result":null,"id":1}', 0)
     fetch = asked(list(session.received(spot_depth(5, 8), 0)))
     session.fetched(fetch, snapshot(fetch, 8), 1)
-    silent = asked(list(session.tick(70 * US_PER_SEC)))
+    probe = asked(list(session.tick(70 * US_PER_SEC)))
+    assert (probe.request.url.split("&")[1], probe.request.cost) == ("limit=5", {"spot_weight": 5})
+    assert session.ready, "it is only looked at"
+    silent = asked(list(session.fetched(probe, snapshot(probe, 9), 70 * US_PER_SEC)))
+    assert silent.request.cost == {"spot_weight": 50}
     effects = list(session.fetched(silent, snapshot(silent, 9), 71 * US_PER_SEC))
     assert [effect.reason for effect in effects if isinstance(effect, Gap)] == [GapReason.STALL] * 2
+
+
+def test_a_quiet_book_at_the_venue_s_id_goes_on_without_a_snapshot(
+    driver: BinanceDriver, catalogues: dict[Market, Catalogue]
+) -> None:
+    _, session, _ = opened(driver, catalogues, wanted(SPOT, Channel.ORDERBOOK))
+    session.received(b'{"result":null,"id":1}', 0)
+    fetch = asked(list(session.received(spot_depth(5, 8), 0)))
+    session.fetched(fetch, snapshot(fetch, 8), 1)
+    for sec in (70, 140):
+        probe = asked(list(session.tick(sec * US_PER_SEC)))
+        assert list(session.tick((sec + 1) * US_PER_SEC)) == [], "once"
+        if sec == 70:
+            assert list(session.fetched(probe, snapshot(probe, 8), (sec + 1) * US_PER_SEC)) == []
+        else:
+            assert list(session.fetch_failed(probe, TransportError("down"), (sec + 1) * US_PER_SEC)) == []
+    assert [counts.snapshots for counts in session.books().values()] == [1]
+
+
+@pytest.mark.parametrize(("instrument", "depth"), [(SPOT, 0), (FUTURES, 0), (FUTURES, 20)])
+def test_a_stream_that_died_behind_a_live_socket_is_opened_anew(
+    driver: BinanceDriver, catalogues: dict[Market, Catalogue], instrument: InstrumentId, depth: int
+) -> None:
+    _, session, _ = opened(driver, catalogues, wanted(instrument, Channel.ORDERBOOK, depth=depth))
+    session.received(b'{"result":null,"id":1}', 0)
+    if depth:
+        session.received(futures_depth(1, 2, 3).replace(b"@depth@", b"@depth20@"), 0)
+    sent, at = [], 10
+    for sec in range(300):
+        effects = list(session.tick(sec * US_PER_SEC))
+        while effects:
+            effect = effects.pop(0)
+            if isinstance(effect, Fetch):
+                at += 1
+                effects += session.fetched(effect, snapshot(effect, at), sec * US_PER_SEC)
+            elif isinstance(effect, Send):
+                sent.append(json.loads(effect.data))
+                session.received(b'{"result":null,"id":%d}' % sent[-1]["id"], sec * US_PER_SEC)
+    name = f"btcusdt@depth{depth or ''}@100ms"
+    assert [(frame["method"], frame["params"]) for frame in sent] == [
+        ("UNSUBSCRIBE", [name]), ("SUBSCRIBE", [name]),
+    ] * 2  # fmt: skip
+    assert session.ready
+
+
+def test_a_book_near_the_edge_of_its_snapshot_gets_the_levels_beyond(
+    catalogues: dict[Market, Catalogue]
+) -> None:
+    config = BinanceConfig(spot_depth_limit=100)
+    driver = BinanceDriver(BinanceDriver.info.environments["live"], config)
+    _, session, _ = opened(driver, catalogues, wanted(SPOT, Channel.ORDERBOOK, depth=50))
+    truth, mirror = OrderBook(), OrderBook()
+    truth.snapshot([(1000.0 - n, 1.0) for n in range(300)], [(1001.0 + n, 1.0) for n in range(300)])
+
+    def take(effects: list[Effect]) -> list[Fetch]:
+        for effect in effects:
+            if isinstance(effect, BookSnapshot):
+                mirror.snapshot(effect.bids, effect.asks)
+            elif isinstance(effect, BookDelta):
+                mirror.delta(effect.bids, effect.asks)
+            assert not isinstance(effect, Gap)
+        return [effect for effect in effects if isinstance(effect, Fetch)]
+
+    def picture(fetch: Fetch, at: int) -> HttpResponse:
+        sides = [[(str(p), str(q)) for p, q in side] for side in (truth.bids(100), truth.asks(100))]
+        return snapshot(fetch, at, *sides)
+
+    session.received(b'{"result":null,"id":1}', 0)
+    (fetch,) = take(list(session.received(spot_depth(1, 9), 1)))
+    take(list(session.fetched(fetch, picture(fetch, 9), 2)))
+    gone = [(1000.0 - n, 0.0) for n in range(60)]
+    new = [(941.0 + n, 1.0) for n in range(60)]
+    truth.delta(gone, new)
+    words = [[(str(p), str(q)) for p, q in side] for side in (gone, new)]
+    assert not take(list(session.received(spot_depth(10, 11, *words), 3)))
+    (fetch,) = take(list(session.tick(10 * US_PER_SEC)))
+    assert fetch.request.url.endswith("limit=100")
+    answer_at_12 = picture(fetch, 12)
+    truth.delta([(800.0, 7.0), (880.0, 0.0)], [])
+    assert not take(list(session.fetched(fetch, answer_at_12, 11 * US_PER_SEC))), "the book is behind it"
+    take(list(session.received(spot_depth(12, 13, [("800", "7"), ("880", "0")]), 12 * US_PER_SEC)))
+    assert not take(list(session.tick(13 * US_PER_SEC)))
+    assert mirror.bids(99) == truth.bids(99), "what a newer delta deleted stays deleted"
+    assert session.ready
 
 
 def test_resync_on_request_is_a_gap_and_a_new_snapshot() -> None:

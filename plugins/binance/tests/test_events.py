@@ -77,7 +77,7 @@ GOLDEN: list[tuple[Market, str, dict[str, Any], list[Effect]]] = [
     (Market.FUTURES, "btcusdt@bookTicker", {**BBO, "b": "0.00", "B": "0.00"},
      [Ticker(FUTURES, US, NOW, None, None, 25.36, 40.66, seq=400900217)]),
     (Market.SPOT, "btcusdt@ticker", SPOT_DAY,
-     [Ticker(SPOT, US, NOW, 0.0024, 10.0, 0.0026, 100.0, 0.0025, 10000.0, 18.0)]),
+     [Ticker(SPOT, US, NOW, last=0.0025, volume_24h=10000.0, quote_volume_24h=18.0)]),
     (Market.FUTURES, "btcusdt@ticker", DAY,
      [Ticker(FUTURES, US, NOW, last=0.0025, volume_24h=10000.0, quote_volume_24h=18.0)]),
     (Market.FUTURES, "btcusdt@miniTicker", {**DAY, "e": "24hrMiniTicker"},
@@ -213,3 +213,15 @@ def test_what_futures_do_not_document(
     with pytest.raises(DecodeError) as caught:
         session.received(combined(stream, data), NOW)
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize("market", Market)
+def test_brackets_nested_too_deep_are_a_frame_that_cannot_be_read(
+    driver: BinanceDriver, market: Market
+) -> None:
+    deep = b"[" * 200_000 + b"]" * 200_000
+    wrapped = b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","zz":' + deep + b"}}"
+    session = recorded(driver, market)
+    for frame in (deep, wrapped):
+        with pytest.raises(DecodeError):
+            session.received(frame, 1)

@@ -21,7 +21,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> HttpResponse:
         (400, b'{"code":"-1121","msg":"Invalid symbol."}', UnknownInstrument),
         (400, b'{"code":-1102,"msg":"Mandatory parameter"}', RequestRefused),
         (400, b'{"code":-31337,"msg":"new"}', RequestRefused),
-        (403, b"<html>", RequestRefused),
+        (403, b"<html>", RateLimited),
         (500, b"", VenueUnavailable),
         (503, b'{"code":-1008,"msg":"Server is currently overloaded"}', VenueUnavailable),
         (200 + 2, b"", RequestRefused),
@@ -50,6 +50,7 @@ def test_a_good_answer_passes(driver: BinanceDriver) -> None:
         (429, "soon", 60.0),
         (418, "", 120.0),
         (418, "999999999", 259_200.0),
+        (403, "", 300.0),
     ],
 )
 def test_how_long_to_be_silent(driver: BinanceDriver, status: int, header: str, seconds: float) -> None:
@@ -58,6 +59,21 @@ def test_how_long_to_be_silent(driver: BinanceDriver, status: int, header: str, 
         driver.check(response)
     assert caught.value.retry_after_sec == seconds
     assert driver.rate_notice(response).parked_sec == seconds
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Mon, 11 Nov 2019 09:50:00 GMT", 663.123),
+        ("Tue, 12 Nov 2019 09:50:00 GMT", 1.0),
+        ("", 120.0),
+        ("soon", 120.0),
+    ],
+)
+def test_a_ban_s_end_is_read_from_its_text(driver: BinanceDriver, date: str, seconds: float) -> None:
+    body = b'{"code":-1003,"msg":"Way too many requests; IP banned until 1573466463123. Use streams."}'
+    notice = driver.rate_notice(answer(418, body, date=date))
+    assert notice.parked_sec == pytest.approx(seconds)
 
 
 def test_the_used_weight_counts_in_the_request_s_own_bucket(driver: BinanceDriver) -> None:

@@ -72,9 +72,17 @@ def test_futures_are_divided_between_two_sockets(
             "btcusdt@forceOrder",
             "btcusdt@kline_1m",
             "btcusdt@markPrice@1s",
-            "btcusdt@ticker",
         ],
     }
+
+
+@pytest.mark.parametrize(("with_day", "count"), [(False, 1), (True, 2)])
+def test_quotes_of_futures_come_from_one_socket_unless_volumes_are_asked_for(
+    catalogues: dict[Market, Catalogue], with_day: bool, count: int
+) -> None:
+    config = BinanceConfig(futures_day_ticker=with_day)
+    driver = BinanceDriver(BinanceDriver.info.environments["live"], config)
+    assert len(driver.plan(wanted(FUTURES, Channel.TICKER), catalogues)) == count
 
 
 def test_single_trades_of_futures_are_on_the_public_socket(catalogues: dict[Market, Catalogue]) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
 from ctdaemon_binance.config import BinanceConfig
 from ctdaemon_binance.driver import BinanceDriver
+from loguru import logger
 
 from ctcore.contracts.driver import HttpRequest, HttpResponse
 from ctcore.errors import DecodeError
@@ -70,3 +72,22 @@ def test_a_row_without_usable_steps_falls_back_on_its_precision(driver: BinanceD
     response = HttpResponse(HttpRequest("GET", "", ""), 200, body.encode())
     (row, _) = driver.parse_instruments(Market.SPOT, [response])
     assert row.tick_size == Decimal("0.00000001")
+
+
+def test_an_odd_row_is_left_out_and_costs_no_other(driver: BinanceDriver) -> None:
+    rows = json.loads((FIXTURES / "http_spot_exchange_info.json").read_bytes())["symbols"]
+    odd = {**rows[0], "symbol": "ODDUSDT", "filters": None}
+
+    def listed(*symbols: object) -> list[str]:
+        response = HttpResponse(HttpRequest("GET", "", ""), 200, json.dumps({"symbols": symbols}).encode())
+        return [row.symbol for row in driver.parse_instruments(Market.SPOT, [response])]
+
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}")
+    try:
+        assert listed(odd, *rows, 7) == listed(*rows)
+    finally:
+        logger.remove(sink)
+    assert "2 rows left out (ODDUSDT, ?)" in said[0]
+    with pytest.raises(DecodeError):
+        listed(odd)
