@@ -56,7 +56,7 @@ class Daemon:
         clock: Clock | None = None,
         observer: Observer | None = None,
     ) -> None:
-        if config.role.mode != "monitor":
+        if config.role.mode == "trader":
             what = f"role.mode: {config.role.mode!r} trades, which this version cannot do; write monitor"
             raise ConfigError(f"{config.path}: {what}")
         self.config = config

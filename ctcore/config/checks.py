@@ -110,10 +110,12 @@ def subscriptions(
 
 
 def role(document: Document, config: Config) -> None:
-    """The daemon can do what it is to do."""
+    """The daemon can do what it is to do; of "both" it does the half it can, and says so."""
     mode = config.role.mode
-    if mode != "monitor":
+    if mode == "trader":
         document.report(("role", "mode"), f"{mode!r} trades, which this version cannot do; write monitor")
+    elif mode == "both":
+        document.notice(("role", "mode"), "this version only monitors: nothing is traded")
 
 
 def ports(document: Document, config: Config) -> None:

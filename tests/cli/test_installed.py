@@ -29,7 +29,7 @@ name = "ctcore"
 
 
 def test_check_refuses_what_run_would_refuse(ctcore, config):
-    config.write_text('[role]\nmode = "both"\n' + config.read_text())
+    config.write_text('[role]\nmode = "trader"\n' + config.read_text())
     assert "role.mode" in ctcore("check", "--config", config, status=2).stderr
 
 
