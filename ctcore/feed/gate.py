@@ -20,7 +20,7 @@ IDS_FELL_US = US_PER_SEC
 
 
 class Gate:
-    """Takes a connection's events to the keeper; of books in ``behind`` only what goes on after the published.
+    """Takes a connection's events to the keeper; of books in ``behind`` only what goes on after it.
 
     ``reason`` is that of the gap where the connection's chain turns out to have passed what was published.
     """

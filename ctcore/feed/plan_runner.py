@@ -41,8 +41,8 @@ CONNECT_BUCKET = "connect"
 
 @attrs.frozen(kw_only=True)
 class FeedParts:
-    """What all connections of a venue share. ``connects`` paces new sockets; ``handovers`` lets one connection
-    at a time be replaced for its age; ``stamp`` gives times of receipt.
+    """What all connections of a venue share. ``connects`` paces new sockets; ``handovers`` lets one at a
+    time be replaced for its age; ``stamp`` gives times of receipt.
     """
 
     driver: Driver

@@ -82,7 +82,8 @@ def test_the_original_file_loads_and_says_that_nothing_is_traded(load):
     assert config.sinks["clickhouse"].options.max_batch_size == 10_000
     assert config.subscriptions == ()
     assert [line.split(": ")[1] for line in config.notices] == [
-        "trade.update_interval", "orderbook.debug_log_raw", "orderbook.debug_log_msg", "database"]
+        "trade.update_interval", "orderbook.debug_log_raw", "orderbook.debug_log_msg", "role.mode",
+        "database"]
 
 
 def test_exchanges_say_what_to_collect(load):

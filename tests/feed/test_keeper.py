@@ -214,7 +214,7 @@ def test_trades_come_once_and_the_memory_is_bounded():
     live = kept.keeper._live[BTC]
     assert len(live.trade_ids) == len(live.recent_trades) == TRADE_IDS_REMEMBERED
     (trades,) = kept.keeper.statistics()
-    assert (trades.messages, trades.duplicates) == (3_000, 3_000)
+    assert (trades.messages, trades.duplicates) == (3 * TRADE_IDS_REMEMBERED, 3 * TRADE_IDS_REMEMBERED)
 
 
 def test_trades_without_ids_all_pass():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 import trio
@@ -12,6 +13,7 @@ from ctcore.contracts.driver import HttpRequest, RateLimit
 from ctcore.errors import RateLimited
 from ctcore.feed import rest as rest_module
 from ctcore.feed.venue import _request_budget
+from ctcore.testing.fakes import FakeDriver
 
 
 def request(path: str = "/x", **options: Any) -> HttpRequest:
@@ -98,16 +100,9 @@ async def test_the_queue_is_bounded(autojump_clock, stage, monkeypatch):
             await stage.rest.perform(request())
 
 
-def test_not_all_that_is_allowed_is_used(stage_info):
-    budget = _request_budget(stage_info)
+def test_not_all_that_is_allowed_is_used():
+    class Limited(FakeDriver):
+        info = attrs.evolve(FakeDriver.info, rate_limits=(RateLimit("a", 20, 2.0), RateLimit("b", 1, 1.0)))
+
+    budget = _request_budget(Limited())
     assert [bucket.capacity for bucket in budget.statistics().buckets] == [17, 1]
-
-
-@pytest.fixture
-async def stage_info():
-    class Facts:
-        class info:
-            id = "fake"
-            rate_limits = (RateLimit("a", 20, 2.0), RateLimit("b", 1, 1.0))
-
-    return Facts

@@ -212,7 +212,7 @@ async def test_who_retires_at_once_is_replaced_at_a_decent_age(autojump_clock, s
 
 
 async def test_successors_that_fail_are_tried_less_and_less(autojump_clock, stage):
-    Service(stage)
+    Service(stage, stage.runner(stage.plan(stall_sec=1e9)))
     old = await stage.ready_venue(1)
     await settle(10)
     await old.send(["retire", "maintenance"])
