@@ -9,7 +9,7 @@ import attrs
 
 from ctcore.api.target import BookView, DaemonStatus
 from ctcore.api.views import history_view, live_view
-from ctcore.errors import ConfigError, UnknownInstrument
+from ctcore.errors import ConfigError, UnknownInstrument, VenueUnavailable
 from ctcore.feed.streams import StreamStatistics
 from ctcore.model.ids import InstrumentId
 from ctcore.model.time import US_PER_SEC
@@ -78,6 +78,8 @@ class DaemonTarget:
         book = workers.keeper.book(instrument) if workers else None
         if book is None:
             raise UnknownInstrument(f"{instrument} is not watched; see /streams for what is")
+        if not book.received_us:
+            raise VenueUnavailable(f"there is no book of {instrument} yet; see /ready for what is missing")
         return live_view(book, instrument, self._symbol(instrument), depth)
 
     async def history_book(self, instrument: InstrumentId, at_us: int, depth: int) -> BookView:

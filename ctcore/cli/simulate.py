@@ -23,8 +23,10 @@ LAST_PORT = 65_535
 _CONTROL = (
     ("GET", "status", "counts, and the clock of the market"),
     ("GET", "book", "a true book: ?market=spot&symbol=BTCUSDT&depth=20"),
+    ("GET", "trades", "the last trades: ?market=spot&symbol=BTCUSDT&count=20"),
     ("GET", "faults", "the faults that struck, and those that wait"),
     ("POST", "faults", 'ask for one: {"kind": "gap", "symbol": "BTCUSDT"}'),
+    ("POST", "calm", "no further fault, random ones included"),
     ("POST", "pause", 'stop the market: {"paused": true}'),
 )
 
@@ -127,7 +129,7 @@ def _addresses(venues: Sequence[SimulatedVenue]) -> Table:
 def _controls(venue: SimulatedVenue) -> Table:
     from ctcore.cli.screen import table
 
-    made = table("call", "path", "for", title=f"Control, of each exchange alike: http://{venue.address} and")
+    made = table("call", "path", "for", title=f"Control, the same for each exchange, as at http://{venue.address}")
     for method, name, meaning in _CONTROL:
         made.add_row(method, f"/_sim/{name}", meaning)
     return made

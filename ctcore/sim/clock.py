@@ -14,7 +14,8 @@ from ctcore.model.time import US_PER_SEC
 class SimClock:
     """``start_us`` plus the elapsed trio time times ``speed``; with trio's MockClock all of it is virtual.
 
-    The clock starts with its first reading inside trio. ``start_us`` None starts at the computer's own time.
+    The clock starts when it is made, or, made outside trio, with its first reading. ``start_us`` None starts
+    at the computer's own time.
     """
 
     def __init__(self, speed: float = 1.0, start_us: int | None = None) -> None:
@@ -22,7 +23,7 @@ class SimClock:
             raise ConfigError(f"speed {speed} of a simulated venue must be above 0; 1 is real time")
         self.speed = speed
         self.start_us = time.time_ns() // 1_000 if start_us is None else start_us
-        self._epoch: float | None = None
+        self._epoch = trio.current_time() if trio.lowlevel.in_trio_run() else None
 
     def now_us(self) -> int:
         """Market time in microseconds UTC. Only inside ``trio.run``."""

@@ -187,7 +187,8 @@ def numbered(wire: Wire, at_us: int, seq: int, prev: int | None = None) -> None:
     if prev is None:
         wire.feed(wire.stream.snapshot(BookSnapshot(BTC, at_us, scene_us, seq, [(1.0, seq)], []), scene_us))
     else:
-        wire.feed(wire.stream.delta(BookDelta(BTC, at_us, scene_us, seq, prev, seq, [(1.0, seq)], []), scene_us))
+        delta = BookDelta(BTC, at_us, scene_us, seq, prev, seq, [(1.0, seq)], [])
+        wire.feed(wire.stream.delta(delta, scene_us))
 
 
 def reasons(scene: Scene) -> list[tuple[GapReason, bool]]:

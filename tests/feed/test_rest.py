@@ -100,7 +100,7 @@ async def test_the_queue_is_bounded(autojump_clock, stage, monkeypatch):
             await stage.rest.perform(request())
 
 
-def test_not_all_that_is_allowed_is_used():
+async def test_not_all_that_is_allowed_is_used():
     class Limited(FakeDriver):
         info = attrs.evolve(FakeDriver.info, rate_limits=(RateLimit("a", 20, 2.0), RateLimit("b", 1, 1.0)))
 

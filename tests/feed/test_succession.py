@@ -11,7 +11,7 @@ import trio.testing
 
 from ctcore.errors import ConnectionLost
 from ctcore.feed import plan_runner
-from ctcore.model.market import BookSnapshot, FeedState, GapReason, Ticker
+from ctcore.model.market import BookSnapshot, FeedState, Ticker
 from ctcore.testing.fake_server import closing
 
 from .service import (
