@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 
 from ctcore.errors import ConfigError
 from ctcore.sim.clock import SimClock
@@ -19,10 +20,21 @@ async def test_speed_multiplies_time(autojump_clock):
     assert trio.current_time() - before == pytest.approx(1.0)
 
 
-async def test_starts_with_its_first_reading(autojump_clock):
+async def test_starts_when_it_is_made(autojump_clock):
     clock = SimClock(start_us=0)
     await trio.sleep(5)
-    assert clock.now_us() == 0
+    assert clock.now_us() == 5_000_000
+
+
+def test_made_outside_trio_it_starts_with_its_first_reading():
+    clock = SimClock(start_us=0)
+
+    async def read():
+        assert clock.now_us() == 0
+        await trio.sleep(5)
+        assert clock.now_us() == 5_000_000
+
+    trio.run(read, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def test_starts_at_the_computers_time_by_default():
