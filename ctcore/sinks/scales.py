@@ -127,11 +127,6 @@ class Scales:
             price_scale, quantity_scale = _common(each, (row.price_scale, row.quantity_scale))
             self._change(attrs.evolve(row, price_scale=price_scale, quantity_scale=quantity_scale))
 
-    def know(self, instrument: InstrumentId) -> None:
-        """Give an instrument a row before any number of it is known."""
-        if _name(instrument) not in self._rows:
-            self._change(_unknown(instrument))
-
     def ids_of(self, instruments: Iterable[InstrumentId]) -> list[int]:
         """Every id that rows of these instruments were ever written with."""
         names = {_name(instrument) for instrument in instruments}

@@ -22,7 +22,7 @@ from ctcore.errors import ConfigError, ConnectionLost, TransportError
 from ctcore.wire.network import Network, trusted
 
 READ_BYTES, BURST_BYTES = 64 * 1024, 256 * 1024
-"""How much is read at once, and after a full read. (A buffer above 128 KiB is mapped anew for each read.)"""
+"""How much is read at once, and after a full read. (Each read allocates its whole buffer.)"""
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 CLOSE_WAIT_SEC = 2.0
 SEND_WAIT_SEC = 10.0
